@@ -1,0 +1,1 @@
+//! SIP calls over time.
