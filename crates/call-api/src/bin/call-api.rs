@@ -1,3 +1,131 @@
-//! The server.
+//! The server: arguments to library calls.
 
-fn main() {}
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program talks to whoever started it"
+)]
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use call_api::args::with_two_dashes;
+use call_api::backend::Backend;
+use call_api::backend::fake::Fake;
+use call_api::config::{self, Config, Loaded, SipListen};
+use call_api::{server, telemetry};
+use clap::{Parser, Subcommand};
+use tokio::net::UdpSocket;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Starts, watches and ends SIP calls for clients that speak JSON-RPC 2.0 over a WebSocket.
+#[derive(Parser)]
+#[command(name = "call-api", version, disable_version_flag = true)]
+struct Args {
+    /// Configuration file, instead of the first one found in the usual places.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Check the configuration and the ports, say what would be done, and stop.
+    #[arg(long)]
+    check: bool,
+    /// Print the version.
+    #[arg(short = 'v', long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
+    #[command(subcommand)]
+    mode: Option<Mode>,
+}
+
+#[derive(Subcommand)]
+enum Mode {
+    /// Serve clients (the default).
+    Serve,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse_from(with_two_dashes(
+        std::env::args_os(),
+        &["config", "check", "version", "help"],
+    ));
+    let loaded = match config::load("call-api", args.config.clone(), std::env::vars()) {
+        Ok(loaded) => loaded,
+        Err(error) => return fail(&error),
+    };
+    let done = match (args.check, args.mode) {
+        (true, _) => check(&loaded).await,
+        (false, None | Some(Mode::Serve)) => serve(&loaded).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("call-api: {error}");
+    ExitCode::FAILURE
+}
+
+async fn serve(loaded: &Loaded) -> io::Result<()> {
+    let config = &loaded.config;
+    telemetry::init(&config.log)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let listener = server::bind(&config.ws_server).await?;
+    let shutdown = stop_signal()?;
+    // Temporary: replaced by the embedded engine.
+    let backend: Arc<dyn Backend> = Arc::new(Fake::default());
+    let address = listener.local_addr()?;
+    tracing::info!(file = ?loaded.file, changes = ?config.changes(), "configured");
+    tracing::info!("listening on ws://{address}{}", config.ws_server.http_path);
+    server::serve(listener, config, backend, shutdown).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Ends at the first SIGTERM or SIGINT. A second one ends the process at once.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut next = async move || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    Ok(async move {
+        next().await;
+        tokio::spawn(async move {
+            next().await;
+            std::process::exit(1);
+        });
+    })
+}
+
+async fn check(Loaded { config, file, warnings }: &Loaded) -> io::Result<()> {
+    let Config { ws_server, sip, log, .. } = config;
+    match file {
+        Some(file) => println!("configuration: {}", file.display()),
+        None => println!("configuration: defaults, as there is no file"),
+    }
+    config.changes().iter().for_each(|change| println!("  {change}"));
+    warnings.iter().for_each(|warning| println!("warning: {warning}"));
+    let listener = server::bind(ws_server).await?;
+    println!("clients: ws://{}{}", listener.local_addr()?, ws_server.http_path);
+    let SipListen::Udp(address) = sip.listen;
+    UdpSocket::bind(address).await.map_err(|error| {
+        io::Error::new(error.kind(), format!("sip.listen {}: {error}", sip.listen))
+    })?;
+    match &sip.uri {
+        Some(uri) => println!("SIP: {}, every call goes to {uri}", sip.listen),
+        None => println!("SIP: {}, calls go to the host in their URI", sip.listen),
+    }
+    match &log.file_path {
+        Some(path) => println!("log: {} in {}", log.level, path.display()),
+        None => println!("log: {} to standard error", log.level),
+    }
+    Ok(())
+}

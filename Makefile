@@ -1,0 +1,52 @@
+# The commands people type. `make check` is the one list of checks, for people and for CI alike.
+
+SEED ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help check tools format lint test doc dependencies bench-build bench bless sim demo
+
+help: ## print this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+# One shell command a step, so that the order holds under `make -j` too.
+check: ## everything below that can fail, in this order, up to the first failure
+	$(MAKE) tools
+	$(MAKE) format
+	$(MAKE) lint
+	$(MAKE) test
+	$(MAKE) doc
+	$(MAKE) dependencies
+	$(MAKE) bench-build
+
+tools: ## install the phones that the tests call, when they are missing (Debian, Ubuntu)
+	scripts/install-tools
+
+format: ## is the code formatted?
+	cargo fmt --all --check
+
+lint: ## clippy, warnings are errors
+	cargo clippy --workspace --all-targets -- -D warnings
+
+test: ## every test, the real phones included
+	cargo test --workspace
+
+doc: ## build the documentation, warnings are errors
+	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps
+
+dependencies: ## do the crates depend in one direction only?
+	scripts/check-dependencies
+
+bench-build: ## do the benchmarks compile?
+	cargo bench --workspace --bench '*' --no-run
+
+bench: ## run the benchmarks
+	cargo bench --workspace --bench '*'
+
+bless: ## accept what the tests got as what they expect
+	UPDATE_EXPECT=1 cargo test --workspace
+
+sim: ## replay one simulation: make sim SEED=7
+	SEED=$(SEED) cargo test -p engine --test simulation -- --nocapture
+
+demo: ## a call between software phones on this machine, and what a client reads of it
+	cargo run --release -- demo

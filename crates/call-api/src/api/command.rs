@@ -1,0 +1,215 @@
+//! Every command of the API, in the order of the manual.
+//!
+//! A command's doc comment is its manual entry. The set is closed: a new command is a struct with
+//! its parameters, a variant of [`Command`] and an arm in [`Invocation::parse`]; the compiler then
+//! lists the backends that must answer it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::error::{ErrorKind, RequestError};
+use super::param::{CallId, CommandId, DisplayName, Param, Params, SipUri, nearest, quoted};
+
+/// Start a call between two participants (RFC 5359 §2.18, click to dial).
+///
+/// The caller's phone rings first; once it is answered, the callee is called.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CallStart {
+    /// Who is called first.
+    pub caller: SipUri,
+    /// Who is called once the caller has answered.
+    pub callee: SipUri,
+    /// How the two are joined.
+    pub mode: Mode,
+    /// The identity that the caller's phone shows; the callee's when left out.
+    pub from: Option<SipUri>,
+    /// The name beside that identity.
+    pub display: Option<DisplayName>,
+    /// `timeout_ms`: the command fails when it has not succeeded by then.
+    pub timeout: Option<Duration>,
+}
+
+/// How `CallStart` joins the two parties.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// REFER when the caller's phone can do it, else a bridge.
+    #[default]
+    Auto,
+    /// The caller's phone is told to call the callee (RFC 3515).
+    Refer,
+    /// The server calls both and joins them (RFC 3725, flow IV).
+    Bridge,
+}
+
+/// Terminate an ongoing call: both parties are hung up.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CallEnd {
+    /// SIP Call-ID of the call.
+    pub callid: CallId,
+    /// `timeout_ms`: the command fails when it has not succeeded by then.
+    pub timeout: Option<Duration>,
+}
+
+/// Send the parameters back, whatever they are: a test of the way there and back.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Echo {
+    /// As the client sent them: an object, a list, or `null` when there were none.
+    pub params: Value,
+}
+
+/// What a client can ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Command {
+    /// See [`CallStart`].
+    CallStart(CallStart),
+    /// See [`CallEnd`].
+    CallEnd(CallEnd),
+    /// See [`Echo`].
+    Echo(Echo),
+}
+
+impl Command {
+    /// Every method name.
+    pub const NAMES: [&'static str; 3] = ["CallStart", "CallEnd", "Echo"];
+
+    /// The JSON-RPC method.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CallStart(_) => "CallStart",
+            Self::CallEnd(_) => "CallEnd",
+            Self::Echo(_) => "Echo",
+        }
+    }
+
+    /// The client's own deadline, counted from the start of the command.
+    #[must_use]
+    pub fn timeout(&self) -> Option<Duration> {
+        match self {
+            Self::CallStart(start) => start.timeout,
+            Self::CallEnd(end) => end.timeout,
+            Self::Echo(_) => None,
+        }
+    }
+}
+
+/// A command and how the client wants it run and reported.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Invocation {
+    /// What to do.
+    pub command: Command,
+    /// The client's own name for it, and its key for retries.
+    pub cmd_id: Option<CommandId>,
+    /// Whether the client wants provisional progress, too.
+    pub verbose: bool,
+}
+
+impl Invocation {
+    /// Fails with [`ErrorKind::MethodNotFound`] or [`ErrorKind::InvalidParams`].
+    pub fn parse(method: &str, params: Value) -> Result<Self, RequestError> {
+        match method {
+            "CallStart" => Self::named(params, |p| {
+                Ok(Command::CallStart(CallStart {
+                    caller: p.required("caller")?,
+                    callee: p.required("callee")?,
+                    mode: p.optional("mode")?.unwrap_or_default(),
+                    from: p.optional("from")?,
+                    display: p.optional("display")?,
+                    timeout: p.optional("timeout_ms")?,
+                }))
+            }),
+            "CallEnd" => Self::named(params, |p| {
+                Ok(Command::CallEnd(CallEnd {
+                    callid: p.required("callid")?,
+                    timeout: p.optional("timeout_ms")?,
+                }))
+            }),
+            "Echo" => Self::echo(params),
+            _ => Err(unknown_method(method)),
+        }
+    }
+
+    /// A command with named parameters: its own, and those that every command takes.
+    fn named(
+        params: Value,
+        command: impl FnOnce(&mut Params) -> Result<Command, RequestError>,
+    ) -> Result<Self, RequestError> {
+        let mut params = Params::new(params)?;
+        let command = command(&mut params)?;
+        let cmd_id = params.optional("cmd_id")?;
+        let verbose = params.optional("verbose")?.unwrap_or(false);
+        params.finish()?;
+        Ok(Self { command, cmd_id, verbose })
+    }
+
+    /// `Echo` takes anything, so only its `cmd_id` is looked at.
+    fn echo(params: Value) -> Result<Self, RequestError> {
+        let cmd_id = match params.as_object() {
+            Some(members) => Params::new(Value::Object(members.clone()))?.optional("cmd_id")?,
+            None => None,
+        };
+        Ok(Self { command: Command::Echo(Echo { params }), cmd_id, verbose: false })
+    }
+}
+
+impl Param for Mode {
+    const EXPECTED: &'static str = "\"auto\", \"refer\" or \"bridge\"";
+
+    fn from_json(value: &Value) -> Option<Self> {
+        match value.as_str()? {
+            "auto" => Some(Self::Auto),
+            "refer" => Some(Self::Refer),
+            "bridge" => Some(Self::Bridge),
+            _ => None,
+        }
+    }
+}
+
+fn unknown_method(method: &str) -> RequestError {
+    let hint = nearest(method, Command::NAMES)
+        .map_or(String::new(), |name| format!(", did you mean \"{name}\"?"));
+    RequestError::new(ErrorKind::MethodNotFound, format!("unknown method {}{hint}", quoted(method)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_name_is_a_method() {
+        for name in Command::NAMES {
+            let params = json!({"caller": "sip:a@b", "callee": "sip:c@d", "callid": "x"});
+            let Err(error) = Invocation::parse(name, params) else { continue };
+            assert_ne!(error.kind, ErrorKind::MethodNotFound, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_call_start_carries_every_option() {
+        let params = json!({
+            "caller": "sip:alice@10.0.0.10", "callee": "sip:bob@10.0.0.11", "mode": "bridge", "from": "sip:shop@10.0.0.1",
+            "display": "The Shop", "timeout_ms": 1500, "cmd_id": "order-7", "verbose": true,
+        });
+        let invocation = Invocation::parse("CallStart", params).unwrap();
+        assert!(invocation.verbose);
+        assert_eq!(invocation.cmd_id, CommandId::parse("order-7"));
+        assert_eq!(invocation.command.timeout(), Some(Duration::from_millis(1500)));
+        let Command::CallStart(start) = invocation.command else { panic!("not a CallStart") };
+        assert_eq!(start.mode, Mode::Bridge);
+        assert_eq!(start.from, SipUri::parse("sip:shop@10.0.0.1"));
+        assert_eq!(start.display, DisplayName::parse("The Shop"));
+    }
+
+    #[test]
+    fn a_parameter_that_is_null_counts_as_left_out() {
+        let params = json!({"callid": "x", "timeout_ms": null, "cmd_id": null, "verbose": null});
+        let invocation = Invocation::parse("CallEnd", params).unwrap();
+        assert_eq!(
+            (invocation.cmd_id, invocation.verbose, invocation.command.timeout()),
+            (None, false, None)
+        );
+    }
+}

@@ -1,0 +1,222 @@
+//! Errors: their codes, their stable names, and who is to blame. The only file that knows the
+//! codes.
+//!
+//! [`RequestError`] refuses a request, so nothing was started. [`CommandError`] is how a started
+//! command failed. Both have an [`ErrorKind`], the one table of codes: JSON-RPC's own, and ours
+//! from -32000 down.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// One row of the table of errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// Not JSON, or nested too deeply.
+    ParseError,
+    /// JSON, but not a JSON-RPC 2.0 request.
+    InvalidRequest,
+    /// No such command.
+    MethodNotFound,
+    /// A parameter is missing, unknown, ill-typed or invalid.
+    InvalidParams,
+    /// A bug of ours.
+    Internal,
+    /// A token is needed.
+    AuthRequired,
+    /// The token is not valid.
+    AuthFailed,
+    /// The token may not do this.
+    Forbidden,
+    /// No such call, leg, command or subscription.
+    NotFound,
+    /// Not answered yet, already held, a transfer is under way.
+    InvalidState,
+    /// This cmd_id was used for something else.
+    Conflict,
+    /// Too many commands, calls or connections.
+    RateLimited,
+    /// Somebody did not answer.
+    Timeout,
+    /// This backend cannot do it.
+    Unsupported,
+    /// The proxy does not answer.
+    BackendUnavailable,
+    /// The server is shutting down.
+    Draining,
+    /// Somebody answered with a failure.
+    SipFailure,
+}
+
+impl ErrorKind {
+    /// Every kind with its JSON-RPC code and its stable name (`data.kind`).
+    pub const TABLE: [(Self, i32, &'static str); 17] = [
+        (Self::ParseError, -32700, "parse_error"),
+        (Self::InvalidRequest, -32600, "invalid_request"),
+        (Self::MethodNotFound, -32601, "method_not_found"),
+        (Self::InvalidParams, -32602, "invalid_params"),
+        (Self::Internal, -32603, "internal"),
+        (Self::AuthRequired, -32000, "auth_required"),
+        (Self::AuthFailed, -32001, "auth_failed"),
+        (Self::Forbidden, -32002, "forbidden"),
+        (Self::NotFound, -32003, "not_found"),
+        (Self::InvalidState, -32004, "invalid_state"),
+        (Self::Conflict, -32005, "conflict"),
+        (Self::RateLimited, -32006, "rate_limited"),
+        (Self::Timeout, -32007, "timeout"),
+        (Self::Unsupported, -32008, "unsupported"),
+        (Self::BackendUnavailable, -32009, "backend_unavailable"),
+        (Self::Draining, -32010, "draining"),
+        (Self::SipFailure, -32020, "sip_failure"),
+    ];
+
+    /// The JSON-RPC error code.
+    #[must_use]
+    pub fn code(self) -> i32 {
+        Self::TABLE[self as usize].1
+    }
+
+    /// The stable name that clients match.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::TABLE[self as usize].2
+    }
+}
+
+/// Why a request was refused; nothing was started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestError {
+    /// What kind of refusal.
+    pub kind: ErrorKind,
+    /// For people.
+    pub message: String,
+}
+
+impl RequestError {
+    /// A refusal with its reason.
+    #[must_use]
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for RequestError {}
+
+/// Who answered with a failure, or did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// The party that is called first.
+    Caller,
+    /// The party that the caller is to talk to.
+    Callee,
+    /// The party that a transfer leads to.
+    Target,
+    /// The proxy in between.
+    Proxy,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Caller => "caller",
+            Self::Callee => "callee",
+            Self::Target => "target",
+            Self::Proxy => "proxy",
+        })
+    }
+}
+
+/// How a started command failed. The strings are for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommandError {
+    /// There is no such call or leg.
+    NotFound(String),
+    /// The call is not in a state that allows the command.
+    InvalidState(String),
+    /// `origin` did not answer in time. Reported with SIP code 408.
+    Timeout {
+        /// Who.
+        origin: Origin,
+    },
+    /// `origin` answered with a failure.
+    Sip {
+        /// Who.
+        origin: Origin,
+        /// 300 to 699.
+        code: u16,
+        /// The reason phrase, as it came.
+        reason: String,
+        /// The cause in the Reason header (RFC 3326), when there was one.
+        q850: Option<u8>,
+    },
+    /// The backend cannot do this.
+    Unsupported(String),
+    /// The proxy behind the backend cannot be reached.
+    BackendUnavailable(String),
+    /// The server shuts down before the command could finish.
+    Draining,
+    /// The backend is at one of its limits.
+    RateLimited(String),
+    /// A bug of ours.
+    Internal(String),
+}
+
+impl CommandError {
+    /// The row of the table.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound(_) => ErrorKind::NotFound,
+            Self::InvalidState(_) => ErrorKind::InvalidState,
+            Self::Timeout { .. } => ErrorKind::Timeout,
+            Self::Sip { .. } => ErrorKind::SipFailure,
+            Self::Unsupported(_) => ErrorKind::Unsupported,
+            Self::BackendUnavailable(_) => ErrorKind::BackendUnavailable,
+            Self::Draining => ErrorKind::Draining,
+            Self::RateLimited(_) => ErrorKind::RateLimited,
+            Self::Internal(_) => ErrorKind::Internal,
+        }
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound(what)
+            | Self::InvalidState(what)
+            | Self::Unsupported(what)
+            | Self::BackendUnavailable(what)
+            | Self::RateLimited(what)
+            | Self::Internal(what) => f.write_str(what),
+            Self::Timeout { origin } => write!(f, "{origin}: no answer in time"),
+            Self::Sip { origin, code, reason, .. } => write!(f, "{origin}: {code} {reason}"),
+            Self::Draining => f.write_str("the server is shutting down"),
+        }
+    }
+}
+
+impl std::error::Error for CommandError {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_kinds_and_has_no_doubles() {
+        for (kind, code, name) in ErrorKind::TABLE {
+            assert_eq!((kind.code(), kind.name()), (code, name), "{kind:?}");
+        }
+        let codes: HashSet<_> = ErrorKind::TABLE.iter().map(|row| row.1).collect();
+        let names: HashSet<_> = ErrorKind::TABLE.iter().map(|row| row.2).collect();
+        assert_eq!((codes.len(), names.len()), (ErrorKind::TABLE.len(), ErrorKind::TABLE.len()));
+    }
+}

@@ -1,0 +1,94 @@
+//! What a running command reports, and what it leaves behind when it succeeds.
+//!
+//! Events are typed: their names and members on the wire are given in `server::dialect`.
+
+use serde_json::Value;
+
+use super::param::{CallId, SipUri};
+
+/// One of the two parties of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The party that is called first.
+    Caller,
+    /// The party that the caller talks to.
+    Callee,
+}
+
+/// Something that happened while a command ran.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// What happened.
+    pub kind: EventKind,
+    /// The dialog that a later command would name, as soon as it is known.
+    pub callid: Option<CallId>,
+    /// To whom it happened.
+    pub leg: Option<Side>,
+    /// The URI of that party.
+    pub uri: Option<SipUri>,
+}
+
+impl Event {
+    /// An event without details.
+    #[must_use]
+    pub fn new(kind: EventKind) -> Self {
+        Self { kind, callid: None, leg: None, uri: None }
+    }
+
+    /// Says to whom it happened.
+    #[must_use]
+    pub fn at(self, leg: Side, uri: SipUri) -> Self {
+        Self { leg: Some(leg), uri: Some(uri), ..self }
+    }
+
+    /// Says in which call it happened.
+    #[must_use]
+    pub fn in_call(self, callid: CallId) -> Self {
+        Self { callid: Some(callid), ..self }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EventKind {
+    /// A party answered.
+    Answered,
+    /// The party that was asked to call somebody agreed to (RFC 3515: a 2xx to REFER).
+    TransferAccepted,
+    /// The call to the callee, or to the target of a transfer, is on its way.
+    CallStarted,
+    /// Provisional: a party's phone rings.
+    Ringing,
+    /// Provisional: a party sends media before it answers (a 183 with a session description).
+    EarlyMedia,
+    /// Provisional: how far the new call is, as the transferred party says (RFC 3515 §2.4.4).
+    TransferProgress {
+        /// The status code it reported.
+        sip_code: u16,
+    },
+    /// What `Echo` was sent.
+    Reply {
+        /// The parameters as they came.
+        params: Value,
+    },
+}
+
+impl EventKind {
+    /// Whether only a client that asked for `verbose` is told.
+    #[must_use]
+    pub fn is_provisional(&self) -> bool {
+        match self {
+            Self::Ringing | Self::EarlyMedia | Self::TransferProgress { .. } => true,
+            Self::Answered | Self::TransferAccepted | Self::CallStarted | Self::Reply { .. } => {
+                false
+            }
+        }
+    }
+}
+
+/// What a command that succeeded leaves behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// The call that now stands, for commands that make one.
+    pub callid: Option<CallId>,
+}

@@ -1,0 +1,16 @@
+//! The contract with a client, as plain data: commands in, events and outcomes out.
+//!
+//! Nothing here does I/O, and nothing here knows a transport, a backend or SIP messages. Parameters
+//! are parsed once, into types that cannot hold a value the rest of the program would have to
+//! refuse. How events are spelled on the wire is the business of `server::dialect`.
+
+pub mod command;
+pub mod error;
+pub mod event;
+pub mod jsonrpc;
+pub mod param;
+
+pub use command::{CallEnd, CallStart, Command, Echo, Invocation, Mode};
+pub use error::{CommandError, ErrorKind, Origin, RequestError};
+pub use event::{Done, Event, EventKind, Side};
+pub use param::{CallId, CommandId, DisplayName, SipUri};

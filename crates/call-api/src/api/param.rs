@@ -1,0 +1,338 @@
+//! The parameters of commands: one type per kind of value, and the reader that takes them out of
+//! `params`.
+//!
+//! A value of these types has been checked, so no later layer meets a line break, a control
+//! character or an overlong string. Unknown parameters are refused with the nearest known name: a
+//! misspelt `calee` should not go unnoticed.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::error::{ErrorKind, RequestError};
+
+/// A `sip:` or `sips:` URI with a host (RFC 3261 §19.1), ASCII, at most [`SipUri::MAX_LENGTH`]
+/// characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct SipUri(String);
+
+impl SipUri {
+    /// In characters: what phones and proxies accept in a header line without trouble.
+    pub const MAX_LENGTH: usize = 1024;
+
+    /// `None` when `text` is not a SIP URI.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        // `sip` would let other schemes and raw UTF-8 through; neither can be called.
+        let (scheme, rest) = text.split_once(':')?;
+        let is_sip = scheme.eq_ignore_ascii_case("sip") || scheme.eq_ignore_ascii_case("sips");
+        let printable =
+            text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"'));
+        let well_formed = is_sip && printable && !rest.is_empty() && text.len() <= Self::MAX_LENGTH;
+        (well_formed && sip::Uri::parse(text).is_ok()).then(|| Self(text.to_owned()))
+    }
+
+    /// The URI as the client wrote it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A SIP Call-ID (RFC 3261 §8.1.1.4): 1 to [`CallId::MAX_LENGTH`] visible ASCII characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct CallId(String);
+
+impl CallId {
+    /// In characters.
+    pub const MAX_LENGTH: usize = 256;
+
+    /// `None` when `text` cannot be a Call-ID.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = (1..=Self::MAX_LENGTH).contains(&text.len());
+        (fits && text.bytes().all(|b| b.is_ascii_graphic())).then(|| Self(text.to_owned()))
+    }
+
+    /// The Call-ID as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Names a started command: 1 to [`CommandId::MAX_LENGTH`] printable characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct CommandId(String);
+
+impl CommandId {
+    /// In characters.
+    pub const MAX_LENGTH: usize = 128;
+
+    /// `None` when `text` is empty, too long or holds a control character.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = (1..=Self::MAX_LENGTH).contains(&text.chars().count());
+        (fits && !text.chars().any(char::is_control)).then(|| Self(text.to_owned()))
+    }
+
+    /// A new one that nobody can guess (UUID v4).
+    #[must_use]
+    pub fn random() -> Self {
+        Self(uuid::Uuid::new_v4().to_string())
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The name a phone shows: at most [`DisplayName::MAX_LENGTH`] characters, none of them a control
+/// character.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct DisplayName(String);
+
+impl DisplayName {
+    /// In characters.
+    pub const MAX_LENGTH: usize = 128;
+
+    /// `None` when `text` is too long or holds a control character.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = text.chars().count() <= Self::MAX_LENGTH;
+        (fits && !text.chars().any(char::is_control)).then(|| Self(text.to_owned()))
+    }
+
+    /// The name, not quoted.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+macro_rules! display_as_text {
+    ($($name:ident)*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+
+display_as_text!(SipUri CallId CommandId DisplayName);
+
+/// A type that a JSON member can hold.
+pub(super) trait Param: Sized {
+    /// Completes "expected …".
+    const EXPECTED: &'static str;
+
+    fn from_json(value: &Value) -> Option<Self>;
+}
+
+impl Param for SipUri {
+    const EXPECTED: &'static str = "a SIP URI such as \"sip:alice@10.0.0.10\"";
+
+    fn from_json(value: &Value) -> Option<Self> {
+        Self::parse(value.as_str()?)
+    }
+}
+
+impl Param for CallId {
+    const EXPECTED: &'static str = "a SIP Call-ID: 1 to 256 visible ASCII characters";
+
+    fn from_json(value: &Value) -> Option<Self> {
+        Self::parse(value.as_str()?)
+    }
+}
+
+impl Param for CommandId {
+    const EXPECTED: &'static str = "1 to 128 printable characters";
+
+    fn from_json(value: &Value) -> Option<Self> {
+        Self::parse(value.as_str()?)
+    }
+}
+
+impl Param for DisplayName {
+    const EXPECTED: &'static str = "at most 128 characters without control characters";
+
+    fn from_json(value: &Value) -> Option<Self> {
+        Self::parse(value.as_str()?)
+    }
+}
+
+impl Param for bool {
+    const EXPECTED: &'static str = "true or false";
+
+    fn from_json(value: &Value) -> Option<Self> {
+        value.as_bool()
+    }
+}
+
+/// The longest `timeout_ms`: one hour.
+pub const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
+
+impl Param for Duration {
+    const EXPECTED: &'static str = "milliseconds from 1 to 3600000";
+
+    fn from_json(value: &Value) -> Option<Self> {
+        let timeout = Self::from_millis(value.as_u64()?);
+        (!timeout.is_zero() && timeout <= MAX_TIMEOUT).then_some(timeout)
+    }
+}
+
+/// Takes named parameters out of `params`, then says what is left over.
+pub(super) struct Params {
+    members: Map<String, Value>,
+    known: Vec<&'static str>,
+}
+
+impl Params {
+    /// Refuses positional parameters.
+    pub(super) fn new(params: Value) -> Result<Self, RequestError> {
+        match params {
+            Value::Object(members) => Ok(Self { members, known: Vec::new() }),
+            Value::Null => Ok(Self { members: Map::new(), known: Vec::new() }),
+            _ => Err(invalid(
+                "parameters must be named: expected an object such as {\"callid\": \"…\"}"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    pub(super) fn required<T: Param>(&mut self, name: &'static str) -> Result<T, RequestError> {
+        if let Some(value) = self.optional(name)? {
+            return Ok(value);
+        }
+        let misspelt = nearest(name, self.members.keys().map(String::as_str));
+        let hint =
+            misspelt.map_or(String::new(), |misspelt| format!(" (is it {}?)", quoted(misspelt)));
+        Err(invalid(format!("parameter \"{name}\" is missing{hint}: expected {}", T::EXPECTED)))
+    }
+
+    /// A member that is `null` counts as left out.
+    pub(super) fn optional<T: Param>(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<T>, RequestError> {
+        self.known.push(name);
+        match self.members.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => match T::from_json(&value) {
+                Some(value) => Ok(Some(value)),
+                None => Err(invalid(format!(
+                    "parameter \"{name}\" is not valid: expected {}",
+                    T::EXPECTED
+                ))),
+            },
+        }
+    }
+
+    /// Refuses what nobody asked for.
+    pub(super) fn finish(self) -> Result<(), RequestError> {
+        let Some(name) = self.members.keys().next() else { return Ok(()) };
+        let hint = nearest(name, self.known)
+            .map_or(String::new(), |known| format!(", did you mean \"{known}\"?"));
+        Err(invalid(format!("unknown parameter {}{hint}", quoted(name))))
+    }
+}
+
+fn invalid(message: String) -> RequestError {
+    RequestError::new(ErrorKind::InvalidParams, message)
+}
+
+/// The known word that `word` probably stands for.
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    /// Far enough for one slip in a short word and two in a long one, and no further.
+    const SIMILAR: f64 = 0.7;
+    known
+        .into_iter()
+        .map(|candidate| (strsim::normalized_damerau_levenshtein(word, candidate), candidate))
+        .filter(|(similarity, _)| *similarity >= SIMILAR)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate)
+}
+
+/// What a client sent, fit for a message: quoted, escaped and cut.
+pub(super) fn quoted(text: &str) -> String {
+    const LONGEST: usize = 64;
+    match text.char_indices().nth(LONGEST) {
+        None => format!("{text:?}"),
+        Some((at, _)) => format!("{:?}…", &text[..at]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sip_uris_that_can_be_called_are_accepted() {
+        for good in [
+            "sip:alice@10.0.0.10",
+            "sips:bob@example.com:5061",
+            "SIP:a@b",
+            "sip:[::1]:5060",
+            "sip:a@b;x=y",
+        ] {
+            assert!(SipUri::parse(good).is_some(), "{good}");
+        }
+        let long = format!("sip:{}@b", "a".repeat(2000));
+        for bad in [
+            "",
+            "sip:",
+            "alice",
+            "tel:+123",
+            "http://a",
+            "sip:a@",
+            "sip:a b@c",
+            "sip:a@b\r\nX: y",
+            "<sip:a@b>",
+            "sip:a@b\0",
+            "sip:é@b",
+            "\"A\" <sip:a@b>",
+            " sip:a@b",
+            &long,
+        ] {
+            assert!(SipUri::parse(bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn ids_and_names_have_bounds() {
+        assert!(CallId::parse("431fc357.a3e3.49c2@127.0.0.1").is_some());
+        assert!(CallId::parse(&"x".repeat(256)).is_some());
+        for bad in ["", "a b", "a\r\nb", "é", &"x".repeat(257)] {
+            assert!(CallId::parse(bad).is_none(), "{bad:?}");
+        }
+        assert!(CommandId::parse("bestellung 7 ä").is_some());
+        for bad in ["", "a\u{7f}", "a\u{85}b", "a\nb", &"x".repeat(129)] {
+            assert!(CommandId::parse(bad).is_none(), "{bad:?}");
+        }
+        assert!(DisplayName::parse("Zoë \"Z\" O'Neill").is_some());
+        assert!(DisplayName::parse("a\tb").is_none());
+    }
+
+    #[test]
+    fn a_near_miss_is_recognised_and_a_far_one_is_not() {
+        let known = ["caller", "callee", "timeout_ms"];
+        assert_eq!(nearest("calee", known), Some("callee"));
+        assert_eq!(nearest("timeout", known), Some("timeout_ms"));
+        assert_eq!(nearest("colour", known), None);
+    }
+
+    #[test]
+    fn quoted_text_is_escaped_and_short() {
+        assert_eq!(quoted("a\r\nb"), r#""a\r\nb""#);
+        assert_eq!(quoted(&"é".repeat(100)).chars().count(), 64 + 3);
+    }
+}

@@ -1,0 +1,153 @@
+//! The task that owns the engine.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use engine::{CommandId, Config, Engine, Input, Output};
+use tokio::net::lookup_host;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::translate::{self, Parties};
+use super::udp::Udp;
+use super::{Progress, Settings};
+use crate::api::{Command, CommandError, Done};
+
+/// Datagrams taken from the socket before commands and timers get their turn.
+const READ_BATCH: usize = 64;
+/// How long a name may take to resolve.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Resolved names that wait for the engine's task; the resolving tasks wait at the bound.
+const RESOLVED_QUEUE: usize = 64;
+
+/// A command to run, and where its progress and outcome go.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) command: Command,
+    pub(super) progress: Progress,
+    pub(super) done: oneshot::Sender<Result<Done, CommandError>>,
+}
+
+struct Running {
+    parties: Parties,
+    progress: Progress,
+    done: oneshot::Sender<Result<Done, CommandError>>,
+}
+
+pub(super) struct Driver {
+    engine: Engine,
+    udp: Udp,
+    running: HashMap<CommandId, Running>,
+    last_command: u64,
+    resolved: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
+}
+
+impl Driver {
+    pub(super) fn new(udp: Udp, settings: Settings) -> io::Result<Self> {
+        let address = settings.advertise.unwrap_or(udp.local());
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(io::Error::other)?;
+        // Whoever can reach a loopback address may use this machine anyway.
+        let open = udp.local().ip().is_loopback();
+        let config = Config { address, next_hop: settings.next_hop, open };
+        Ok(Self {
+            engine: Engine::new(config, seed),
+            udp,
+            running: HashMap::new(),
+            last_command: 0,
+            resolved: mpsc::channel(RESOLVED_QUEUE),
+        })
+    }
+
+    /// Runs until nobody can send commands any more and the last one is over.
+    pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        let mut open = true;
+        while open || !self.running.is_empty() {
+            // No timer is as good as one in an hour.
+            let timeout = self.engine.next_timeout().map_or_else(
+                || Instant::now() + Duration::from_secs(3600),
+                Instant::from_std,
+            );
+            tokio::select! {
+                () = self.udp.readable() => self.read(),
+                order = orders.recv(), if open => match order {
+                    Some(order) => self.start(order),
+                    None => open = false,
+                },
+                Some(input) = self.resolved.1.recv() => self.engine.handle(now(), input),
+                () = sleep_until(timeout) => self.engine.handle(now(), Input::Timeout),
+            }
+            self.drain();
+        }
+    }
+
+    fn read(&mut self) {
+        for _ in 0..READ_BATCH {
+            let Some((source, bytes)) = self.udp.read() else { return };
+            self.engine.handle(now(), Input::Datagram { source, bytes });
+            self.drain();
+        }
+    }
+
+    fn start(&mut self, order: Order) {
+        self.last_command += 1;
+        let id = CommandId(self.last_command);
+        let Order { command, progress, done } = order;
+        self.running.insert(id, Running { parties: Parties::of(&command), progress, done });
+        match command {
+            Command::CallStart(start) => self.engine.start(now(), id, translate::start(start)),
+            Command::CallEnd(end) => self.engine.end(now(), id, end.callid.as_str()),
+            // It never gets here: it needs no engine.
+            Command::Echo(_) => drop(self.running.remove(&id)),
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.engine.poll() {
+            match output {
+                Output::Transmit { to, bytes } => self.udp.send(to, &bytes),
+                Output::Resolve { query, host, port } => self.resolve(query, host, port),
+                Output::Event(event) => self.report(event),
+            }
+        }
+    }
+
+    fn report(&mut self, event: engine::Event) {
+        match event {
+            engine::Event::Progress(id, progress) => {
+                if let Some(running) = self.running.get(&id) {
+                    running.progress.report(translate::progress(&progress, &running.parties));
+                }
+            }
+            engine::Event::Done(id, result) => {
+                if let Some(running) = self.running.remove(&id) {
+                    // A command whose client's task is gone is over all the same.
+                    let _ = running.done.send(translate::outcome(result));
+                }
+            }
+            engine::Event::Bug(text) => tracing::error!(%text, "caught a bug; it cost one call"),
+        }
+    }
+
+    /// Resolves a name to an address of the socket's own family.
+    fn resolve(&self, query: u64, host: Box<str>, port: u16) {
+        let (resolved, local) = (self.resolved.0.clone(), self.udp.local());
+        tokio::spawn(async move {
+            let found = timeout(RESOLVE_TIMEOUT, lookup_host((&*host, port))).await;
+            let address = found.ok().and_then(Result::ok).and_then(|mut addresses| {
+                addresses.find(|address: &SocketAddr| address.is_ipv4() == local.is_ipv4())
+            });
+            if address.is_none() {
+                tracing::warn!(%host, "no address for this name");
+            }
+            // The engine's task may be gone.
+            let _ = resolved.send(Input::Resolved { query, address }).await;
+        });
+    }
+}
+
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}

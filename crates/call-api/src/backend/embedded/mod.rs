@@ -1,0 +1,75 @@
+//! The embedded SIP engine: [`engine::Engine`] driven by one task that owns it.
+//!
+//! The task turns datagrams, commands and the passing of time into inputs of the engine, and does
+//! what the engine asks: send, resolve, report. Nothing else touches the engine, so there is no
+//! lock; commands come in by a bounded channel, and each is answered when the engine says so.
+
+mod driver;
+mod translate;
+mod udp;
+
+use std::io;
+
+use tokio::sync::{mpsc, oneshot};
+
+use self::driver::{Driver, Order};
+pub use self::udp::Udp;
+use super::{Backend, Outcome, Progress};
+use crate::api::{Command, CommandError, Done, Event, EventKind};
+
+/// Commands that wait for the engine's task. At the bound a command waits for its turn: the engine
+/// takes one in microseconds.
+const COMMAND_QUEUE: usize = 1024;
+
+/// The backend that needs nothing else installed.
+#[derive(Debug)]
+pub struct Embedded {
+    orders: mpsc::Sender<Order>,
+}
+
+/// What the engine is told of the world around it.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Host and port that others reach us by, when it is not the socket's own address.
+    pub advertise: Option<std::net::SocketAddr>,
+    /// SIP URI of the proxy that gets every call.
+    pub next_hop: Option<String>,
+}
+
+impl Embedded {
+    /// Starts the engine on a socket. It runs until the value is dropped and its last command is
+    /// over; calls that stand then are left to the phones.
+    ///
+    /// # Errors
+    ///
+    /// When the socket has no address, or the operating system no entropy.
+    pub fn start(udp: Udp, settings: Settings) -> io::Result<Self> {
+        let (orders, queue) = mpsc::channel(COMMAND_QUEUE);
+        let driver = Driver::new(udp, settings)?;
+        tokio::spawn(driver.run(queue));
+        Ok(Self { orders })
+    }
+
+    async fn order(&self, command: Command, progress: Progress) -> Result<Done, CommandError> {
+        let (done, outcome) = oneshot::channel();
+        let gone = || CommandError::Internal("the SIP engine has stopped".to_owned());
+        self.orders.send(Order { command, progress, done }).await.map_err(|_| gone())?;
+        outcome.await.map_err(|_| gone())?
+    }
+}
+
+impl Backend for Embedded {
+    fn run(&self, command: Command, progress: Progress) -> Outcome<'_> {
+        Box::pin(async move {
+            match command {
+                Command::Echo(echo) => {
+                    progress.report(Event::new(EventKind::Reply { params: echo.params }));
+                    Ok(Done::default())
+                }
+                command @ (Command::CallStart(_) | Command::CallEnd(_)) => {
+                    self.order(command, progress).await
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,96 @@
+//! The engine's words and the API's: the one place where the two meet.
+
+use engine::{Error, FailureKind, Step};
+
+use crate::api::{
+    CallId, CallStart, Command, CommandError, Done, Event, EventKind, Mode, Origin, Side, SipUri,
+};
+
+/// Who the two sides of a command are.
+pub(super) struct Parties(Option<(SipUri, SipUri)>);
+
+impl Parties {
+    pub(super) fn of(command: &Command) -> Self {
+        Self(match command {
+            Command::CallStart(start) => Some((start.caller.clone(), start.callee.clone())),
+            Command::CallEnd(_) | Command::Echo(_) => None,
+        })
+    }
+}
+
+pub(super) fn start(start: CallStart) -> engine::StartRequest {
+    engine::StartRequest {
+        caller: start.caller.to_string(),
+        callee: start.callee.to_string(),
+        from: start.from.map(|from| from.to_string()),
+        display: start.display.map(|display| display.to_string()),
+        mode: match start.mode {
+            Mode::Auto => engine::Mode::Auto,
+            Mode::Refer => engine::Mode::Refer,
+            Mode::Bridge => engine::Mode::Bridge,
+        },
+        timeout: start.timeout,
+    }
+}
+
+pub(super) fn progress(progress: &engine::Progress, parties: &Parties) -> Event {
+    let kind = match progress.step {
+        Step::Ringing => EventKind::Ringing,
+        Step::EarlyMedia => EventKind::EarlyMedia,
+        Step::Answered => EventKind::Answered,
+        Step::TransferAccepted => EventKind::TransferAccepted,
+        Step::TransferProgress(sip_code) => EventKind::TransferProgress { sip_code },
+        Step::CallStarted => EventKind::CallStarted,
+    };
+    let mut event = Event::new(kind);
+    if let Some((caller, callee)) = &parties.0 {
+        event = match progress.side {
+            engine::Side::Caller => event.at(Side::Caller, caller.clone()),
+            engine::Side::Callee => event.at(Side::Callee, callee.clone()),
+        };
+    }
+    match call_id(&progress.call_id) {
+        Some(call_id) => event.in_call(call_id),
+        None => event,
+    }
+}
+
+pub(super) fn outcome(
+    result: Result<Option<std::sync::Arc<str>>, Error>,
+) -> Result<Done, CommandError> {
+    match result {
+        Ok(made) => Ok(Done { callid: made.as_deref().and_then(call_id) }),
+        Err(error) => Err(failure(error)),
+    }
+}
+
+fn failure(error: Error) -> CommandError {
+    let text = error.to_string();
+    match error {
+        Error::NoSuchCall => CommandError::NotFound("no call with this Call-ID".to_owned()),
+        Error::Ambiguous(_) | Error::Superseded => CommandError::InvalidState(text),
+        Error::Party(side, failure) => {
+            let origin = match side {
+                engine::Side::Caller => Origin::Caller,
+                engine::Side::Callee => Origin::Callee,
+            };
+            match failure.kind {
+                FailureKind::TimedOut => CommandError::Timeout { origin },
+                FailureKind::Answered | FailureKind::Unreachable => CommandError::Sip {
+                    origin,
+                    code: failure.status,
+                    reason: failure.reason,
+                    q850: failure.q850.and_then(|cause| u8::try_from(cause).ok()),
+                },
+            }
+        }
+        Error::Full => CommandError::RateLimited(text),
+        Error::Bug => CommandError::Internal(text),
+    }
+}
+
+/// A Call-ID as the API writes it. A phone's may hold what the API's callers could not send back;
+/// such a call is named by nobody.
+fn call_id(text: &str) -> Option<CallId> {
+    CallId::parse(text)
+}

@@ -1,0 +1,74 @@
+//! SIP over UDP (RFC 3261 §18): one socket, datagrams in and out, counted and logged.
+
+use std::io;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use tokio::net::UdpSocket;
+
+/// The largest datagram that UDP carries.
+const MAX_DATAGRAM: usize = 65_535;
+
+/// A bound socket.
+#[derive(Debug)]
+pub struct Udp {
+    socket: UdpSocket,
+    buffer: Box<[u8]>,
+    local: SocketAddr,
+}
+
+impl Udp {
+    /// Binds a socket. Port 0 takes any free one.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be bound.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = UdpSocket::bind(address).await?;
+        let local = socket.local_addr()?;
+        Ok(Self { socket, buffer: vec![0; MAX_DATAGRAM].into(), local })
+    }
+
+    /// The address it is bound to.
+    #[must_use]
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Waits until there is something to read.
+    pub(super) async fn readable(&self) {
+        // An error shows again, and is dealt with, when reading.
+        let _ = self.socket.readable().await;
+    }
+
+    /// The next datagram that has arrived, if any.
+    pub(super) fn read(&mut self) -> Option<(SocketAddr, Bytes)> {
+        match self.socket.try_recv_from(&mut self.buffer) {
+            Ok((length, source)) => {
+                let bytes = Bytes::copy_from_slice(&self.buffer[..length]);
+                log(source, "<-", &bytes);
+                Some((source, bytes))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            // An ICMP error about an earlier datagram: SIP's own timers deal with that peer.
+            Err(error) => {
+                tracing::debug!(%error, "reading from the SIP socket");
+                None
+            }
+        }
+    }
+
+    /// Sends a datagram. One that the kernel does not take is lost, as any datagram may be: SIP
+    /// sends it again.
+    pub(super) fn send(&self, to: SocketAddr, bytes: &Bytes) {
+        log(to, "->", bytes);
+        if let Err(error) = self.socket.try_send_to(bytes, to) {
+            tracing::warn!(%to, %error, "a SIP message was not sent");
+        }
+    }
+}
+
+fn log(peer: SocketAddr, way: &str, bytes: &[u8]) {
+    tracing::trace!(%peer, "{way}\n{}", String::from_utf8_lossy(bytes));
+    tracing::debug!(%peer, "{way} {}", String::from_utf8_lossy(bytes.split(|b| *b == b'\r').next().unwrap_or_default()));
+}

@@ -1,0 +1,105 @@
+//! A backend without SIP, for tests of the server.
+//!
+//! Calls succeed at once, unless the user part of `caller` or `callee` says otherwise: `sip:busy@…`
+//! is busy, `sip:silent@…` never answers, and so on (see `fault`). `sip:hang@…` hangs until
+//! [`Fake::release`], and `sip:panic@…` is a bug. `CallEnd` knows every call but `unknown`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Semaphore;
+
+use super::{Backend, Outcome, Progress};
+use crate::api::{
+    CallId, CallStart, Command, CommandError, Done, Event, EventKind, Origin, Side, SipUri,
+};
+
+/// A backend without SIP.
+#[derive(Debug)]
+pub struct Fake {
+    calls: AtomicU64,
+    /// Closed once hanging calls may go on.
+    hanging: Semaphore,
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        Self { calls: AtomicU64::new(0), hanging: Semaphore::new(0) }
+    }
+}
+
+impl Fake {
+    /// Lets every call to `sip:hang@…` go on, now and later.
+    pub fn release(&self) {
+        self.hanging.close();
+    }
+
+    async fn start(&self, start: CallStart, progress: &Progress) -> Result<Done, CommandError> {
+        let CallStart { caller, callee, .. } = start;
+        if let Some(fault) = fault(&caller, Origin::Caller) {
+            return Err(fault);
+        }
+        let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        let callid = CallId::parse(&format!("call-{number}@fake"))
+            .expect("a prefix and a number are visible ASCII");
+        let report = |kind, leg, uri: &SipUri| {
+            progress.report(Event::new(kind).at(leg, uri.clone()).in_call(callid.clone()));
+        };
+        report(EventKind::Ringing, Side::Caller, &caller);
+        report(EventKind::Answered, Side::Caller, &caller);
+        report(EventKind::TransferAccepted, Side::Caller, &caller);
+        report(EventKind::CallStarted, Side::Callee, &callee);
+        report(EventKind::EarlyMedia, Side::Callee, &callee);
+        report(EventKind::TransferProgress { sip_code: 180 }, Side::Callee, &callee);
+        if user(&callee) == "hang" {
+            // The only way out is `release`, which closes the semaphore.
+            let _ = self.hanging.acquire().await;
+        }
+        if let Some(fault) = fault(&callee, Origin::Callee) {
+            return Err(fault);
+        }
+        report(EventKind::Answered, Side::Callee, &callee);
+        Ok(Done { callid: Some(callid) })
+    }
+}
+
+impl Backend for Fake {
+    fn run(&self, command: Command, progress: Progress) -> Outcome<'_> {
+        Box::pin(async move {
+            match command {
+                Command::CallStart(start) => self.start(start, &progress).await,
+                Command::CallEnd(end) if end.callid.as_str() == "unknown" => {
+                    Err(CommandError::NotFound("no call with this Call-ID".to_owned()))
+                }
+                Command::CallEnd(_) => Ok(Done::default()),
+                Command::Echo(echo) => {
+                    progress.report(Event::new(EventKind::Reply { params: echo.params }));
+                    Ok(Done::default())
+                }
+            }
+        })
+    }
+}
+
+/// What goes wrong with a party, by its user part.
+fn fault(party: &SipUri, origin: Origin) -> Option<CommandError> {
+    Some(match user(party) {
+        "busy" => {
+            CommandError::Sip { origin, code: 486, reason: "Busy Here".to_owned(), q850: Some(17) }
+        }
+        "silent" => CommandError::Timeout { origin },
+        "gone" => CommandError::NotFound(format!("{party} is not registered")),
+        "engaged" => CommandError::InvalidState("a transfer is under way".to_owned()),
+        "foreign" => CommandError::Unsupported("this backend cannot do that".to_owned()),
+        "offline" => CommandError::BackendUnavailable("the proxy does not answer".to_owned()),
+        "crowded" => CommandError::RateLimited("too many calls".to_owned()),
+        "closing" => CommandError::Draining,
+        "broken" => CommandError::Internal("this is a bug".to_owned()),
+        "panic" => panic!("the fake backend was asked to panic"),
+        _ => return None,
+    })
+}
+
+fn user(uri: &SipUri) -> &str {
+    let rest = uri.as_str().split_once(':').map_or("", |(_, rest)| rest);
+    rest.split_once('@').map_or("", |(user, _)| user)
+}

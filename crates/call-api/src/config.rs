@@ -1,0 +1,373 @@
+//! The configuration: typed, complete, with every default in one place.
+//!
+//! YAML in the files, places and keys of the Go implementation of this API, so that existing files
+//! work; our own keys beside them. Every key is one row of the table in `keys`: its path,
+//! documentation, accepted values, parser and printer. The environment can override each
+//! (`ws_server.port` is `CALL_API_WS_SERVER_PORT`). Unknown keys are refused with the nearest known
+//! one.
+
+mod keys;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use tracing::level_filters::LevelFilter;
+
+use crate::api::SipUri;
+use crate::api::param::nearest;
+use keys::KEYS;
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// The API's WebSocket.
+    pub ws_server: WsServer,
+    /// A proxy's management interface.
+    pub mi: Mi,
+    /// The SIP side.
+    pub sip: Sip,
+    /// The log.
+    pub log: Log,
+    /// Bounds and deadlines.
+    pub limits: Limits,
+}
+
+/// `ws_server`: where clients connect.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WsServer {
+    /// Host name or IP address to listen on.
+    pub host: String,
+    /// TCP port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// Path of the WebSocket.
+    pub http_path: String,
+    /// Whether an address that other machines reach is meant.
+    pub allow_remote: bool,
+}
+
+/// `mi`: a proxy's management interface.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Mi {
+    /// Its socket.
+    pub url: Option<String>,
+}
+
+/// `sip`: how SIP is spoken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sip {
+    /// The next hop of every call; without it the request URI's host.
+    pub uri: Option<SipUri>,
+    /// The transport and address to listen on.
+    pub listen: SipListen,
+    /// The `host` or `host:port` that others reach `listen` by, when it differs.
+    pub advertise: Option<String>,
+}
+
+/// A transport of SIP and its local address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SipListen {
+    /// UDP (RFC 3261 §18).
+    Udp(SocketAddr),
+}
+
+impl fmt::Display for SipListen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Udp(address) => write!(f, "udp:{address}"),
+        }
+    }
+}
+
+/// `log`: what is logged, and where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Log {
+    /// A file to append to; without it standard error.
+    pub file_path: Option<PathBuf>,
+    /// The least severe level that is logged.
+    pub level: LevelFilter,
+}
+
+/// `limits`: bounds and deadlines of the server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Connections at a time. One more is closed at once.
+    pub connections: u32,
+    /// Running commands at a time. One more is refused with `rate_limited`.
+    pub commands: u32,
+    /// The longest message from a client, in bytes. A longer one closes the socket with 1009.
+    pub message_bytes: usize,
+    /// What may wait to be sent to one client, in bytes. Beyond it the client is disconnected.
+    pub queue_bytes: usize,
+    /// Time between pings. A client that misses two is disconnected.
+    pub ping_interval: Duration,
+    /// How long running commands may take to end when the server shuts down.
+    pub drain: Duration,
+    /// The deadline of a command without `timeout_ms`.
+    pub command_timeout: Duration,
+}
+
+impl Default for WsServer {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 5059,
+            http_path: "/call-api".to_owned(),
+            allow_remote: false,
+        }
+    }
+}
+
+impl Default for Sip {
+    fn default() -> Self {
+        Self {
+            uri: None,
+            listen: SipListen::Udp((Ipv4Addr::LOCALHOST, 5060).into()),
+            advertise: None,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { file_path: None, level: LevelFilter::INFO }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1000,
+            commands: 10_000,
+            message_bytes: 64 * 1024,
+            queue_bytes: 4 * 1024 * 1024,
+            ping_interval: Duration::from_secs(20),
+            drain: Duration::from_secs(30),
+            command_timeout: Duration::from_secs(300),
+        }
+    }
+}
+
+impl Config {
+    /// `key: value` of every key that is not at its default.
+    #[must_use]
+    pub fn changes(&self) -> Vec<String> {
+        let default = Self::default();
+        let changed = KEYS.iter().filter(|key| (key.show)(self) != (key.show)(&default));
+        changed.map(|key| format!("{}: {}", key.path, (key.show)(self))).collect()
+    }
+
+    /// A configuration file that shows every key with its documentation, commented at its default.
+    #[must_use]
+    pub fn sample() -> String {
+        let default = Self::default();
+        let mut text = SAMPLE_HEAD.to_owned();
+        let mut section = "";
+        for key in KEYS {
+            let (its_section, name) =
+                key.path.split_once('.').expect("every path in the table has a section");
+            if its_section != section {
+                section = its_section;
+                text += &format!("\n{section}:\n");
+            }
+            let setting = format!("{name}: {}", (key.show)(&default));
+            text += &format!("  # {}\n  #{}\n", key.doc, setting.trim_end());
+        }
+        text
+    }
+}
+
+const SAMPLE_HEAD: &str = "\
+# Configuration of Call API. Every key stands at its default; remove the # in front of it to change it.
+# Looked up as ~/.call-api.yml, config/call-api.yml, /etc/call-api.yml, /etc/call-api/call-api.yml, or given with
+# --config FILE. The environment overrides it: ws_server.port is CALL_API_WS_SERVER_PORT.
+";
+
+/// A configuration and where it came from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// The file, unless there was none.
+    pub file: Option<PathBuf>,
+    /// What the operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    Unreadable(PathBuf, io::Error),
+    /// The file is not YAML, or not a map.
+    Syntax(PathBuf, String),
+    /// A key that means nothing.
+    UnknownKey {
+        /// The file.
+        file: PathBuf,
+        /// The key with its section.
+        key: String,
+        /// The known key that was probably meant.
+        nearest: Option<&'static str>,
+    },
+    /// A value that its key does not accept.
+    BadValue {
+        /// The file or environment variable.
+        place: String,
+        /// The key with its section.
+        key: &'static str,
+        /// What was there.
+        value: String,
+        /// What would be accepted.
+        expected: &'static str,
+    },
+    /// Values that contradict each other.
+    Contradiction(String),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(file, error) => write!(f, "{}: {error}", file.display()),
+            Self::Syntax(file, message) => write!(f, "{}: {message}", file.display()),
+            Self::UnknownKey { file, key, nearest: None } => {
+                write!(f, "{}: unknown key {key:?}", file.display())
+            }
+            Self::UnknownKey { file, key, nearest: Some(nearest) } => {
+                write!(f, "{}: unknown key {key:?}, did you mean {nearest:?}?", file.display())
+            }
+            Self::BadValue { place, key, value, expected } => {
+                write!(f, "{place}: {key}: expected {expected}, not {value:?}")
+            }
+            Self::Contradiction(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Reads the configuration of `program` (`call-api`): from `file` when given, else from the first
+/// file that exists of `$HOME/.PROGRAM.yml`, `config/PROGRAM.yml`, `/etc/PROGRAM.yml` and
+/// `/etc/PROGRAM/PROGRAM.yml`, else the defaults. Then come the overrides of the environment.
+///
+/// # Errors
+///
+/// See [`ConfigError`]; each names the file and the key.
+pub fn load(
+    program: &str,
+    file: Option<PathBuf>,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Loaded, ConfigError> {
+    let environment: HashMap<_, _> =
+        environment.into_iter().filter(|(name, _)| name.starts_with("CALL_API_")).collect();
+    let file = file.or_else(|| places(program).into_iter().find(|place| place.is_file()));
+    let mut config = Config::default();
+    if let Some(file) = &file {
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| ConfigError::Unreadable(file.clone(), error))?;
+        apply_file(&mut config, file, &text)?;
+    }
+    let mut warnings = apply_environment(&mut config, &environment)?;
+    if config.mi.url.is_some() {
+        warnings.push(
+            "mi.url is not used: calls are made by this server itself, not by a proxy".to_owned(),
+        );
+    }
+    check(&config)?;
+    Ok(Loaded { config, file, warnings })
+}
+
+/// Where a configuration file is looked for, in order.
+fn places(program: &str) -> Vec<PathBuf> {
+    let name = format!("{program}.yml");
+    let home = std::env::home_dir().map(|home| home.join(format!(".{name}")));
+    let others = [
+        Path::new("config").join(&name),
+        Path::new("/etc").join(&name),
+        Path::new("/etc").join(program).join(&name),
+    ];
+    home.into_iter().chain(others).collect()
+}
+
+fn apply_file(config: &mut Config, file: &Path, text: &str) -> Result<(), ConfigError> {
+    let syntax = |message: String| ConfigError::Syntax(file.to_owned(), message);
+    let root: Option<Value> =
+        serde_saphyr::from_str(text).map_err(|error| syntax(error.to_string()))?;
+    let mut settings = Vec::new();
+    match root.unwrap_or(Value::Null) {
+        Value::Null => {}
+        root @ Value::Object(_) => flatten("", root, &mut settings),
+        _ => {
+            return Err(syntax(
+                "expected sections such as ws_server, with keys in them".to_owned(),
+            ));
+        }
+    }
+    for (path, value) in settings {
+        let Some(key) = KEYS.iter().find(|key| key.path == path) else {
+            let nearest = nearest(&path, KEYS.iter().map(|key| key.path));
+            return Err(ConfigError::UnknownKey { file: file.to_owned(), key: path, nearest });
+        };
+        // A key without a value is left at its default.
+        let Some(value) = value else { continue };
+        (key.set)(config, &value).ok_or_else(|| key.refuse(file.display().to_string(), value))?;
+    }
+    Ok(())
+}
+
+/// Turns nested maps into pairs of dotted path and text. A section or key without a value has
+/// `None`.
+fn flatten(path: &str, value: Value, settings: &mut Vec<(String, Option<String>)>) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                let path = if path.is_empty() { name } else { format!("{path}.{name}") };
+                flatten(&path, value, settings);
+            }
+        }
+        Value::Null if KEYS.iter().any(|key| key.path.split('.').next() == Some(path)) => {}
+        Value::Null => settings.push((path.to_owned(), None)),
+        Value::String(text) => settings.push((path.to_owned(), Some(text))),
+        other => settings.push((path.to_owned(), Some(other.to_string()))),
+    }
+}
+
+/// Returns warnings about variables that look like ours and are not: they may be somebody else's
+/// (an orchestrator sets such names for a service called `call-api`), so they cannot be refused.
+fn apply_environment(
+    config: &mut Config,
+    environment: &HashMap<String, String>,
+) -> Result<Vec<String>, ConfigError> {
+    for key in KEYS {
+        let variable = key.variable();
+        let Some(value) = environment.get(&variable) else { continue };
+        (key.set)(config, value).ok_or_else(|| key.refuse(variable, value.clone()))?;
+    }
+    let is_known = |name: &String| KEYS.iter().any(|key| key.variable() == *name);
+    let mut unknown: Vec<_> = environment.keys().filter(|name| !is_known(name)).collect();
+    unknown.sort();
+    Ok(unknown
+        .into_iter()
+        .map(|name| format!("environment variable {name} is not a setting of ours"))
+        .collect())
+}
+
+/// What no single key can check.
+fn check(config: &Config) -> Result<(), ConfigError> {
+    /// An echo of a message may be several times its size (`1e9` comes back as `1000000000.0`).
+    const ECHO: usize = 8;
+    let Limits { queue_bytes, message_bytes, .. } = config.limits;
+    if queue_bytes < ECHO * message_bytes {
+        return Err(ConfigError::Contradiction(format!(
+            "limits.queue_bytes ({queue_bytes}) must be at least {ECHO} times limits.message_bytes ({message_bytes})"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

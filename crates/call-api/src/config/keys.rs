@@ -1,0 +1,215 @@
+//! Every key of the configuration: one row each.
+//!
+//! A value comes as text, from YAML or from the environment; `set` parses it and refuses with
+//! `None`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tracing::level_filters::LevelFilter;
+
+use super::{Config, ConfigError, SipListen};
+use crate::api::SipUri;
+
+/// One key.
+pub(super) struct Key {
+    /// Section and name.
+    pub(super) path: &'static str,
+    /// For the sample file.
+    pub(super) doc: &'static str,
+    /// Completes "expected …".
+    pub(super) expected: &'static str,
+    /// Stores a value, unless it is not acceptable.
+    pub(super) set: fn(&mut Config, &str) -> Option<()>,
+    /// The value as it would be written; empty when there is none.
+    pub(super) show: fn(&Config) -> String,
+}
+
+impl Key {
+    /// The environment variable that overrides it.
+    pub(super) fn variable(&self) -> String {
+        format!("CALL_API_{}", self.path.replace('.', "_").to_uppercase())
+    }
+
+    pub(super) fn refuse(&self, place: String, value: String) -> ConfigError {
+        ConfigError::BadValue { place, key: self.path, value, expected: self.expected }
+    }
+}
+
+/// In the order of the sample file.
+pub(super) const KEYS: &[Key] = &[
+    Key {
+        path: "ws_server.host",
+        doc: "Address or name to listen on.",
+        expected: "a host name or an IP address",
+        set: |config, value| host(value).map(|host| config.ws_server.host = host),
+        show: |config| config.ws_server.host.clone(),
+    },
+    Key {
+        path: "ws_server.port",
+        doc: "TCP port to listen on. 0 takes a free one.",
+        expected: "a port from 0 to 65535",
+        set: |config, value| value.parse().ok().map(|port| config.ws_server.port = port),
+        show: |config| config.ws_server.port.to_string(),
+    },
+    Key {
+        path: "ws_server.http_path",
+        doc: "Path of the WebSocket.",
+        expected: "a path such as /call-api, other than /healthz and /readyz",
+        set: |config, value| http_path(value).map(|path| config.ws_server.http_path = path),
+        show: |config| config.ws_server.http_path.clone(),
+    },
+    Key {
+        path: "ws_server.allow_remote",
+        doc: "Listen on an address that other machines reach. Whoever reaches the API can place calls.",
+        expected: "true or false",
+        set: |config, value| value.parse().ok().map(|allow| config.ws_server.allow_remote = allow),
+        show: |config| config.ws_server.allow_remote.to_string(),
+    },
+    Key {
+        path: "mi.url",
+        doc: "Management interface of a proxy. Not used: calls are made by this server itself.",
+        expected: "an address such as 127.0.0.1:8080",
+        set: |config, value| non_empty(value).map(|url| config.mi.url = Some(url)),
+        show: |config| config.mi.url.clone().unwrap_or_default(),
+    },
+    Key {
+        path: "sip.uri",
+        doc: "The next hop of every call, such as sip:127.0.0.1:5080. Without it calls go to the host in their URI.",
+        expected: "a SIP URI such as sip:127.0.0.1",
+        set: |config, value| SipUri::parse(value).map(|uri| config.sip.uri = Some(uri)),
+        show: |config| config.sip.uri.as_ref().map_or(String::new(), ToString::to_string),
+    },
+    Key {
+        path: "sip.listen",
+        doc: "Transport, IP address and port for SIP.",
+        expected: "udp:ADDRESS:PORT such as udp:127.0.0.1:5060",
+        set: |config, value| sip_listen(value).map(|listen| config.sip.listen = listen),
+        show: |config| config.sip.listen.to_string(),
+    },
+    Key {
+        path: "sip.advertise",
+        doc: "Host, or host:port, by which others reach sip.listen, when that is another one (behind NAT).",
+        expected: "a host or host:port such as pbx.example.com:5060",
+        set: |config, value| {
+            advertise(value).map(|advertise| config.sip.advertise = Some(advertise))
+        },
+        show: |config| config.sip.advertise.clone().unwrap_or_default(),
+    },
+    Key {
+        path: "log.file_path",
+        doc: "A file to append the log to. Without it the log goes to standard error.",
+        expected: "a path such as /var/log/call-api.log",
+        set: |config, value| {
+            non_empty(value).map(|path| config.log.file_path = Some(PathBuf::from(path)))
+        },
+        show: |config| {
+            config.log.file_path.as_ref().map_or(String::new(), |path| path.display().to_string())
+        },
+    },
+    Key {
+        path: "log.level",
+        doc: "ERROR, WARN, INFO, DEBUG (every SIP message) or TRACE (with its text).",
+        expected: "ERROR, WARN, INFO, DEBUG or TRACE",
+        set: |config, value| level(value).map(|level| config.log.level = level),
+        show: |config| config.log.level.to_string().to_uppercase(),
+    },
+    Key {
+        path: "limits.connections",
+        doc: "Connections at a time. One more is closed at once.",
+        expected: "a number from 1 to 1000000",
+        set: |config, value| number(value, 1, 1_000_000).map(|n| config.limits.connections = n),
+        show: |config| config.limits.connections.to_string(),
+    },
+    Key {
+        path: "limits.commands",
+        doc: "Running commands at a time. One more is refused with rate_limited.",
+        expected: "a number from 1 to 1000000",
+        set: |config, value| number(value, 1, 1_000_000).map(|n| config.limits.commands = n),
+        show: |config| config.limits.commands.to_string(),
+    },
+    Key {
+        path: "limits.message_bytes",
+        doc: "The longest message of a client, in bytes. A longer one closes its socket with 1009.",
+        expected: "a number from 1024 to 16777216",
+        set: |config, value| {
+            number(value, 1024, 16 << 20).map(|n| config.limits.message_bytes = n as usize)
+        },
+        show: |config| config.limits.message_bytes.to_string(),
+    },
+    Key {
+        path: "limits.queue_bytes",
+        doc: "What may wait to be sent to one client, in bytes. Beyond it the client is disconnected.",
+        expected: "a number from 65536 to 1073741824",
+        set: |config, value| {
+            number(value, 65_536, 1 << 30).map(|n| config.limits.queue_bytes = n as usize)
+        },
+        show: |config| config.limits.queue_bytes.to_string(),
+    },
+    Key {
+        path: "limits.ping_seconds",
+        doc: "Time between pings. A client that misses two is disconnected.",
+        expected: "a number from 1 to 3600",
+        set: |config, value| seconds(value).map(|time| config.limits.ping_interval = time),
+        show: |config| config.limits.ping_interval.as_secs().to_string(),
+    },
+    Key {
+        path: "limits.drain_seconds",
+        doc: "How long running commands may take to end when the server is told to stop.",
+        expected: "a number from 1 to 3600",
+        set: |config, value| seconds(value).map(|time| config.limits.drain = time),
+        show: |config| config.limits.drain.as_secs().to_string(),
+    },
+    Key {
+        path: "limits.command_seconds",
+        doc: "The deadline of a command without timeout_ms.",
+        expected: "a number from 1 to 3600",
+        set: |config, value| seconds(value).map(|time| config.limits.command_timeout = time),
+        show: |config| config.limits.command_timeout.as_secs().to_string(),
+    },
+];
+
+fn non_empty(value: &str) -> Option<String> {
+    (!value.is_empty() && !value.contains(char::is_control)).then(|| value.to_owned())
+}
+
+fn host(value: &str) -> Option<String> {
+    let is_host = value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:".contains(&b));
+    (is_host && !value.is_empty()).then(|| value.to_owned())
+}
+
+fn http_path(value: &str) -> Option<String> {
+    let is_plain = value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~/".contains(&b));
+    let is_free = !["/healthz", "/readyz"].contains(&value);
+    (value.starts_with('/') && is_plain && is_free).then(|| value.to_owned())
+}
+
+fn sip_listen(value: &str) -> Option<SipListen> {
+    value.strip_prefix("udp:")?.parse::<SocketAddr>().ok().map(SipListen::Udp)
+}
+
+fn advertise(value: &str) -> Option<String> {
+    let is_host_and_port =
+        value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b));
+    (is_host_and_port && SipUri::parse(&format!("sip:{value}")).is_some()).then(|| value.to_owned())
+}
+
+fn level(value: &str) -> Option<LevelFilter> {
+    Some(match value.to_ascii_uppercase().as_str() {
+        "ERROR" => LevelFilter::ERROR,
+        "WARN" | "WARNING" => LevelFilter::WARN,
+        "INFO" => LevelFilter::INFO,
+        "DEBUG" => LevelFilter::DEBUG,
+        "TRACE" => LevelFilter::TRACE,
+        _ => return None,
+    })
+}
+
+fn number(value: &str, least: u32, most: u32) -> Option<u32> {
+    value.parse().ok().filter(|number| (least..=most).contains(number))
+}
+
+fn seconds(value: &str) -> Option<Duration> {
+    number(value, 1, 3600).map(|seconds| Duration::from_secs(seconds.into()))
+}

@@ -1,0 +1,156 @@
+//! `call-api demo`: the server, its SIP engine and three software phones in one process, on
+//! loopback. It places a call as any client would, and shows what the client sees and what SIP
+//! says.
+
+mod phone;
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::ladder::Ladder;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use self::phone::{Captured, Phone};
+use crate::backend::embedded::{Embedded, Settings, Udp};
+use crate::config::{Config, SipListen};
+use crate::server;
+
+/// The phones and the ports they ask for; when one is taken, any other does.
+const PHONES: [(&str, u16); 3] = [("alice", 5071), ("bob", 5072), ("cindy", 5073)];
+/// How long bob lets it ring.
+const RINGING: Duration = Duration::from_millis(600);
+/// How long the demo's own call may take: far more than it does.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// SIP messages kept for the ladder; further ones are not drawn.
+const CAPTURE: usize = 1024;
+
+/// Runs the demo until `shutdown`, or with `once` until its own call is over.
+///
+/// # Errors
+///
+/// When a port is taken, the output goes nowhere, or the call fails.
+pub async fn run(
+    config: &Config,
+    out: &mut impl Write,
+    once: bool,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let listener = server::bind(&config.ws_server).await?;
+    let SipListen::Udp(sip) = config.sip.listen;
+    let udp = Udp::bind(sip)
+        .await
+        .map_err(|error| io::Error::new(error.kind(), format!("sip.listen {}: {error}", config.sip.listen)))?;
+    let sip = udp.local();
+    let backend = Arc::new(Embedded::start(udp, Settings::default())?);
+    let (captured, mut capture) = mpsc::channel(CAPTURE);
+    let mut phones = Vec::new();
+    for (name, port) in PHONES {
+        phones.push(Phone::start(name, port, sip, RINGING, captured.clone()).await?);
+    }
+    let url = format!("ws://{}{}", listener.local_addr()?, config.ws_server.http_path);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = {
+        let (config, backend) = (config.clone(), backend.clone());
+        tokio::spawn(async move {
+            // Dropping the sender stops the server just as sending does.
+            let stopped = async { drop(stopped.await) };
+            server::serve(listener, &config, backend, stopped).await;
+        })
+    };
+    let uris: Vec<&str> = phones.iter().map(|phone| phone.uri.as_str()).collect();
+    introduce(out, &url, sip, &uris)?;
+    let began = Instant::now();
+    let lanes: HashMap<SocketAddr, usize> =
+        std::iter::once((sip, 0)).chain(phones.iter().zip(1..).map(|(phone, lane)| (phone.address, lane))).collect();
+    let mut client = Client::connect(&url).await?;
+    client.call("CallStart", json!({"caller": uris[0], "callee": uris[1]}), out).await?;
+    draw(out, &mut capture, &lanes, began)?;
+    if once {
+        let callid = client.callid.clone();
+        client.call("CallEnd", json!({"callid": callid}), out).await?;
+    } else {
+        writeln!(out, "\nThe phones stay in their call, and answer others: try the command above. Ctrl-C stops.")?;
+        out.flush()?;
+        shutdown.await;
+    }
+    drop(client);
+    drop(stop);
+    serving.await.map_err(io::Error::other)
+}
+
+fn introduce(out: &mut impl Write, url: &str, sip: SocketAddr, uris: &[&str]) -> io::Result<()> {
+    let (alice, bob) = (uris[0], uris[1]);
+    writeln!(out, "Call API demo: the server, its SIP engine and three phones, in this process.\n")?;
+    writeln!(out, "  clients  {url}")?;
+    writeln!(out, "  SIP      udp:{sip}")?;
+    writeln!(out, "  phones   {}\n", uris.join("  "))?;
+    writeln!(out, "It now places a call, as this would:\n")?;
+    writeln!(out, "  cargo run --release --bin call-api-client -- -url {url} \\")?;
+    writeln!(out, "    -method CallStart -params '{{\"caller\": \"{alice}\", \"callee\": \"{bob}\"}}'\n")?;
+    out.flush()
+}
+
+/// Draws the SIP messages so far, without the third phone, which has no part in it.
+fn draw(
+    out: &mut impl Write,
+    capture: &mut mpsc::Receiver<Captured>,
+    lanes: &HashMap<SocketAddr, usize>,
+    began: Instant,
+) -> io::Result<()> {
+    let mut ladder = Ladder::without_client(&["call-api", "alice", "bob"]);
+    while let Ok(message) = capture.try_recv() {
+        if let (Some(from), Some(to)) = (lanes.get(&message.from), lanes.get(&message.to)) {
+            ladder.message(message.at - began, *from, *to, &message.bytes, false);
+        }
+    }
+    writeln!(out, "\nThe SIP of this call, in milliseconds:\n\n{ladder}")
+}
+
+/// A client of the API, as anybody could write one.
+struct Client {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    requests: u64,
+    callid: Value,
+}
+
+impl Client {
+    async fn connect(url: &str) -> io::Result<Self> {
+        let (socket, _) = tokio_tungstenite::connect_async(url).await.map_err(io::Error::other)?;
+        Ok(Self { socket, requests: 0, callid: Value::Null })
+    }
+
+    /// Sends a command and shows every message until it has ended.
+    async fn call(&mut self, method: &str, params: Value, out: &mut impl Write) -> io::Result<()> {
+        self.requests += 1;
+        let request = json!({"jsonrpc": "2.0", "id": self.requests, "method": method, "params": params});
+        writeln!(out, "> {request}")?;
+        self.socket.send(Message::text(request.to_string())).await.map_err(io::Error::other)?;
+        loop {
+            let message = timeout(PATIENCE, self.socket.next()).await.map_err(io::Error::other)?;
+            let message = message.ok_or(io::ErrorKind::UnexpectedEof)?.map_err(io::Error::other)?;
+            let Message::Text(text) = message else { continue };
+            writeln!(out, "< {text}")?;
+            let message: Value = serde_json::from_str(&text)?;
+            if let Some(callid) = message["params"].get("callid") {
+                self.callid = callid.clone();
+            }
+            match message["method"].as_str() {
+                Some("Ended") => return Ok(()),
+                Some("Error") => return Err(io::Error::other(message["params"]["message"].to_string())),
+                _ if message.get("error").is_some() => {
+                    return Err(io::Error::other(message["error"]["message"].to_string()));
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The started commands of all connections: who may start one, and how they end when the server
+//! shuts down.
+//!
+//! A command takes a slot when it is admitted and gives it back when it has ended, so the slots are
+//! both the bound on running commands and the way to wait for them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, timeout};
+
+use super::retries::{Retries, Seen};
+use crate::api::{CommandId, ErrorKind, Invocation, RequestError};
+use crate::backend::Backend;
+use crate::config::Limits;
+
+/// How far the server is on its way from start to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Commands are started.
+    Serving,
+    /// No new commands; running ones go on.
+    Draining,
+    /// Commands that still run are reported as failed.
+    Ending,
+    /// Every command has ended; clients are disconnected.
+    Closing,
+}
+
+/// What all connections share.
+pub struct Commands {
+    /// Runs them.
+    pub(super) backend: Arc<dyn Backend>,
+    /// For commands without a deadline of their own.
+    pub(super) default_timeout: Duration,
+    /// Followed by every running command.
+    pub(super) phase: watch::Receiver<Phase>,
+    capacity: u32,
+    slots: Arc<Semaphore>,
+    retries: Mutex<Retries>,
+}
+
+/// The right to run one command. Clones are the same right.
+pub(super) type Slot = Arc<OwnedSemaphorePermit>;
+
+/// What becomes of a valid request.
+pub(super) enum Admission {
+    /// It is started under this id.
+    Start(CommandId, Slot),
+    /// It is a retry of the command with this id.
+    Retry(CommandId),
+}
+
+impl Commands {
+    /// No command runs yet.
+    #[must_use]
+    pub fn new(backend: Arc<dyn Backend>, limits: &Limits, phase: watch::Receiver<Phase>) -> Self {
+        let slots = Arc::new(Semaphore::new(limits.commands as usize));
+        let default_timeout = limits.command_timeout;
+        Self {
+            backend,
+            default_timeout,
+            phase,
+            capacity: limits.commands,
+            slots,
+            retries: Mutex::default(),
+        }
+    }
+
+    /// How many commands have started and not ended.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.capacity as usize - self.slots.available_permits()
+    }
+
+    /// Decides whether a valid request is started. Fails with [`ErrorKind::Conflict`],
+    /// [`ErrorKind::RateLimited`] or [`ErrorKind::Draining`].
+    pub(super) fn admit(&self, invocation: &Invocation) -> Result<Admission, RequestError> {
+        let Some(cmd_id) = &invocation.cmd_id else {
+            return Ok(Admission::Start(CommandId::random(), self.slot()?));
+        };
+        let now = Instant::now();
+        // Every change to the map is complete, so a poisoned lock guards nothing broken.
+        let mut retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
+        match retries.look_up(now, cmd_id, invocation) {
+            Seen::Same => Ok(Admission::Retry(cmd_id.clone())),
+            Seen::Other => Err(RequestError::new(
+                ErrorKind::Conflict,
+                "this cmd_id was used for another command",
+            )),
+            Seen::Full => Err(RequestError::new(
+                ErrorKind::RateLimited,
+                "too many commands with a cmd_id of their own in the last hours",
+            )),
+            Seen::Never => {
+                let slot = self.slot()?;
+                retries.remember(now, cmd_id.clone(), invocation);
+                Ok(Admission::Start(cmd_id.clone(), slot))
+            }
+        }
+    }
+
+    fn slot(&self) -> Result<Slot, RequestError> {
+        let slot = Arc::clone(&self.slots).try_acquire_owned();
+        // Looked at after the slot was taken: whoever drains either is seen here, or sees the slot.
+        if *self.phase.borrow() >= Phase::Draining {
+            return Err(RequestError::new(ErrorKind::Draining, "the server is shutting down"));
+        }
+        slot.map(Arc::new)
+            .map_err(|_| RequestError::new(ErrorKind::RateLimited, "too many commands are running"))
+    }
+
+    /// Waits until no command runs, `deadline` at the longest. Returns whether that was long
+    /// enough.
+    pub(super) async fn ended(&self, deadline: Duration) -> bool {
+        timeout(deadline, self.slots.acquire_many(self.capacity)).await.is_ok()
+    }
+}

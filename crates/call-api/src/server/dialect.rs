@@ -1,0 +1,206 @@
+//! How replies and notifications are spelled: dialect v1, the one of the README's example flows.
+//!
+//! The only file that knows the names of events and the members of notifications. Clients may rely
+//! on the members `cmd_id` and `data`; the others are extras.
+
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::api::{CallId, CommandError, CommandId, Done, Event, EventKind, Origin, Side, SipUri};
+
+/// The result of a request whose command was started, now or when it first came.
+#[derive(Debug, Serialize)]
+pub struct Started<'a> {
+    cmd_id: &'a CommandId,
+    status: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    replayed: bool,
+}
+
+impl<'a> Started<'a> {
+    /// `replayed` says that this is a retry, for which nothing was started.
+    #[must_use]
+    pub fn new(cmd_id: &'a CommandId, replayed: bool) -> Self {
+        Self { cmd_id, status: "Started", replayed }
+    }
+}
+
+/// A notification: something happened.
+#[must_use]
+pub fn event(cmd_id: &CommandId, event: &Event, time: SystemTime) -> String {
+    #[derive(Serialize)]
+    struct Params<'a> {
+        cmd_id: &'a CommandId,
+        data: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        callid: Option<&'a CallId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        leg: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        uri: Option<&'a SipUri>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sip_code: Option<u16>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        params: Option<&'a Value>,
+        time: String,
+    }
+    let sip_code = match event.kind {
+        EventKind::TransferProgress { sip_code } => Some(sip_code),
+        _ => None,
+    };
+    let params = match &event.kind {
+        EventKind::Reply { params } => Some(params),
+        _ => None,
+    };
+    let data = name(&event.kind);
+    let callid = event.callid.as_ref();
+    let leg = event.leg.map(leg);
+    let uri = event.uri.as_ref();
+    notification(
+        "Event",
+        &Params { cmd_id, data, callid, leg, uri, sip_code, params, time: rfc3339(time) },
+    )
+}
+
+/// A notification: the command failed. `Ended` follows.
+#[must_use]
+pub fn error(cmd_id: &CommandId, error: &CommandError) -> String {
+    #[derive(Serialize)]
+    struct Params<'a> {
+        cmd_id: &'a CommandId,
+        code: i32,
+        message: String,
+        data: Data<'a>,
+    }
+    #[derive(Serialize)]
+    struct Data<'a> {
+        kind: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        origin: Option<Origin>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sip_code: Option<u16>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sip_reason: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        q850: Option<u8>,
+    }
+    let mut data = Data {
+        kind: error.kind().name(),
+        origin: None,
+        sip_code: None,
+        sip_reason: None,
+        q850: None,
+    };
+    match error {
+        CommandError::Sip { origin, code, reason, q850 } => {
+            data = Data {
+                origin: Some(*origin),
+                sip_code: Some(*code),
+                sip_reason: Some(reason),
+                q850: *q850,
+                ..data
+            }
+        }
+        // What a server says for somebody who did not answer (RFC 3261 §16.8).
+        CommandError::Timeout { origin } => {
+            data = Data { origin: Some(*origin), sip_code: Some(408), ..data }
+        }
+        _ => {}
+    }
+    notification(
+        "Error",
+        &Params { cmd_id, code: error.kind().code(), message: error.to_string(), data },
+    )
+}
+
+/// A notification: nothing more will come of this command. `done` is `None` after an error.
+#[must_use]
+pub fn ended(cmd_id: &CommandId, done: Option<&Done>) -> String {
+    #[derive(Serialize)]
+    struct Params<'a> {
+        cmd_id: &'a CommandId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        callid: Option<&'a CallId>,
+    }
+    notification("Ended", &Params { cmd_id, callid: done.and_then(|done| done.callid.as_ref()) })
+}
+
+fn notification(method: &'static str, params: &impl Serialize) -> String {
+    #[derive(Serialize)]
+    struct Notification<'a, P> {
+        jsonrpc: &'static str,
+        method: &'static str,
+        params: &'a P,
+    }
+    serde_json::to_string(&Notification { jsonrpc: "2.0", method, params })
+        .expect("structs of strings and numbers have no key that JSON cannot hold")
+}
+
+fn name(kind: &EventKind) -> &'static str {
+    match kind {
+        EventKind::Answered => "CALL_ANSWER",
+        EventKind::TransferAccepted => "TRANSFER_ACCEPT",
+        EventKind::CallStarted => "CALL_START",
+        EventKind::Ringing => "CALL_RINGING",
+        EventKind::EarlyMedia => "CALL_PROGRESS",
+        EventKind::TransferProgress { .. } => "TRANSFER_PROGRESS",
+        EventKind::Reply { .. } => "REPLY",
+    }
+}
+
+fn leg(side: Side) -> &'static str {
+    match side {
+        Side::Caller => "caller",
+        Side::Callee => "callee",
+    }
+}
+
+/// `2026-11-23T09:00:00.000Z` (RFC 3339 §5.6). A time before 1970 is taken for 1970.
+fn rfc3339(time: SystemTime) -> String {
+    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let seconds = since_epoch.as_secs();
+    let (year, month, day) = civil_date(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    let millis = since_epoch.subsec_millis();
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}
+
+/// Year, month and day of a number of days since 1970-01-01.
+fn civil_date(mut days: u64) -> (u64, usize, u64) {
+    let is_leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
+    // The calendar repeats every 400 years, which have 146,097 days; counting years within one such
+    // period is enough.
+    let mut year = 1970 + days / 146_097 * 400;
+    days %= 146_097;
+    while days >= 365 + u64::from(is_leap(year)) {
+        days -= 365 + u64::from(is_leap(year));
+        year += 1;
+    }
+    let lengths = [31, 28 + u64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut month = 0;
+    while days >= lengths[month] {
+        days -= lengths[month];
+        month += 1;
+    }
+    (year, month + 1, days + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rfc_3339_in_utc() {
+        let at = |millis| rfc3339(SystemTime::UNIX_EPOCH + Duration::from_millis(millis));
+        assert_eq!(at(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(at(951_782_400_000 - 1), "2000-02-28T23:59:59.999Z");
+        assert_eq!(at(951_782_400_000), "2000-02-29T00:00:00.000Z");
+        assert_eq!(at(1_795_424_400_000), "2026-11-23T09:00:00.000Z");
+        assert_eq!(at(4_107_542_400_000), "2100-03-01T00:00:00.000Z");
+        assert_eq!(at(13_574_649_600_000), "2400-03-01T00:00:00.000Z");
+    }
+}

@@ -1,0 +1,197 @@
+//! WebSocket (RFC 6455) ⇄ connection: one reader, one writer, and the manners of saying goodbye.
+//!
+//! Text frames go to the connection, its messages go out as text frames. Whatever ends the socket
+//! is a [`Goodbye`], which knows its close code. After a close frame the server goes on reading for
+//! a moment: closing a socket with unread data would make TCP reset the connection and the client
+//! lose the close frame.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio_tungstenite::tungstenite::Error as WsError;
+use tracing::Instrument;
+
+use super::connection::Connection;
+use super::outbox::{self, Outbox, Outgoing};
+use super::{Peer, Phase, Server, origin};
+use crate::config::Limits;
+
+/// How long a client may take to answer a close frame.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A frame is read whole, to be refused in order, up to this many times the limit on messages.
+/// Beyond it the close frame goes out before the rest of the frame has come in.
+const READ_WHOLE: usize = 4;
+
+/// Why a socket ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goodbye {
+    /// The client left.
+    Gone,
+    /// The client answered no ping.
+    Silent,
+    /// The client does not read what it is sent.
+    Slow,
+    /// The client sent a binary frame.
+    Binary,
+    /// The client sent a message over the limit.
+    TooLong,
+    /// The client sent something that is not text or not a WebSocket frame: the close code.
+    Broken(u16),
+    /// The server shuts down.
+    Away,
+}
+
+/// `GET` on the API's path: switches to WebSocket.
+pub(super) async fn upgrade(
+    State(server): State<Arc<Server>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    if !origin::is_allowed(&headers, &server.own_host) {
+        tracing::warn!(peer = %peer.address, "refused a web page of somebody else");
+        return (StatusCode::FORBIDDEN, "web pages of other origins may not use this API\n")
+            .into_response();
+    }
+    if *server.phase.borrow() >= Phase::Draining {
+        return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response();
+    }
+    let read_at_most = server.limits.message_bytes * READ_WHOLE;
+    let upgrade = upgrade.max_message_size(read_at_most).max_frame_size(read_at_most);
+    upgrade.on_upgrade(move |socket| {
+        let span = tracing::info_span!("connection", peer = %peer.address);
+        async move {
+            let goodbye = talk(socket, &server).await;
+            tracing::info!(?goodbye, "disconnected");
+            // The connection counts until here.
+            drop(peer);
+        }
+        .instrument(span)
+    })
+}
+
+/// Serves one client until one side says goodbye.
+async fn talk(socket: WebSocket, server: &Server) -> Goodbye {
+    tracing::info!("connected");
+    let (mut sink, mut stream) = socket.split();
+    let (outbox, Outgoing { mut messages, mut overflowed }) =
+        Outbox::channel(server.limits.queue_bytes);
+    let connection = Connection::new(Arc::clone(&server.commands), outbox.clone());
+    let heard = AtomicBool::new(true);
+    let goodbye = tokio::select! {
+        goodbye = read(&mut stream, &connection, &outbox, &heard, &server.limits) => goodbye,
+        goodbye = write(&mut sink, &mut messages, &heard, &server.limits, server.phase.clone()) => goodbye,
+        _ = overflowed.wait_for(|overflowed| *overflowed) => Goodbye::Slow,
+    };
+    if let Some(close) = goodbye.close_frame() {
+        let farewell = async {
+            if sink.send(Message::Close(Some(close))).await.is_ok() {
+                while let Some(Ok(_)) = stream.next().await {}
+                if goodbye.leaves_data_unread() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        // Either way the socket is closed now.
+        let _ = timeout(LINGER, farewell).await;
+    }
+    goodbye
+}
+
+async fn read(
+    stream: &mut SplitStream<WebSocket>,
+    connection: &Connection,
+    outbox: &Outbox,
+    heard: &AtomicBool,
+    limits: &Limits,
+) -> Goodbye {
+    loop {
+        outbox.has_room().await;
+        let message = match stream.next().await {
+            None => return Goodbye::Gone,
+            Some(Err(error)) => return Goodbye::after(error),
+            Some(Ok(message)) => message,
+        };
+        heard.store(true, Ordering::Relaxed);
+        match message {
+            Message::Text(text) if text.len() > limits.message_bytes => return Goodbye::TooLong,
+            Message::Text(text) => connection.receive(&text),
+            Message::Binary(_) => return Goodbye::Binary,
+            // Pings and closes are answered by the WebSocket itself, which then ends the stream.
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) => {}
+        }
+    }
+}
+
+async fn write(
+    sink: &mut SplitSink<WebSocket, Message>,
+    messages: &mut mpsc::Receiver<outbox::Message>,
+    heard: &AtomicBool,
+    limits: &Limits,
+    mut phase: watch::Receiver<Phase>,
+) -> Goodbye {
+    let mut ping = interval_at(Instant::now() + limits.ping_interval, limits.ping_interval);
+    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut unanswered = 0;
+    loop {
+        let frame = tokio::select! {
+            // In this order, so that pings are punctual, and what was said is sent before goodbye.
+            biased;
+            _ = ping.tick() => {
+                unanswered = if heard.swap(false, Ordering::Relaxed) { 0 } else { unanswered + 1 };
+                if unanswered == 2 {
+                    return Goodbye::Silent;
+                }
+                Message::Ping(Default::default())
+            }
+            Some(message) = messages.recv() => Message::Text(message.text().into()),
+            _ = phase.wait_for(|phase| *phase == Phase::Closing) => return Goodbye::Away,
+        };
+        match timeout(limits.ping_interval, sink.send(frame)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Goodbye::Gone,
+            Err(_) => return Goodbye::Slow,
+        }
+    }
+}
+
+impl Goodbye {
+    /// What an error of the WebSocket means.
+    fn after(error: axum::Error) -> Self {
+        match error.into_inner().downcast::<WsError>().map(|error| *error) {
+            Ok(WsError::Capacity(_)) => Self::TooLong,
+            Ok(WsError::Utf8(_)) => Self::Broken(close_code::INVALID),
+            Ok(WsError::Protocol(_)) => Self::Broken(close_code::PROTOCOL),
+            _ => Self::Gone,
+        }
+    }
+
+    /// RFC 6455 §7.4.1. `None` when nobody would read it.
+    fn close_frame(self) -> Option<CloseFrame> {
+        let (code, reason) = match self {
+            Self::Gone | Self::Silent => return None,
+            Self::Slow => (close_code::POLICY, "does not read what it is sent"),
+            Self::Binary => (close_code::UNSUPPORTED, "only text frames"),
+            Self::TooLong => (close_code::SIZE, "message over the limit"),
+            Self::Broken(code) => (code, ""),
+            Self::Away => (close_code::AWAY, "shutting down"),
+        };
+        Some(CloseFrame { code, reason: reason.into() })
+    }
+
+    /// Whether the WebSocket stopped reading in the middle of something.
+    fn leaves_data_unread(self) -> bool {
+        matches!(self, Self::TooLong | Self::Broken(_))
+    }
+}

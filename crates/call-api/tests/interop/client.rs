@@ -1,0 +1,151 @@
+//! A client of the API: JSON-RPC 2.0 over a WebSocket, one conversation, every message checked for
+//! its form.
+//!
+//! [`Client::run`] is what a user sees of a command: its messages by name, in order, from `Started`
+//! to `Ended`. The form that every message must have (version, `cmd_id`, nothing after `Ended`) is
+//! checked as it is read.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use crate::lab::{expect, expect_within, show_on_failure};
+
+/// Longer than any command here may take: a phone that stays silent costs the server up to 32 s
+/// (RFC 3261 timer B or F).
+const COMMAND_LIMIT: Duration = Duration::from_secs(60);
+
+/// What became of a command.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    /// Its messages in order: `Started`, the `data` of each `Event`, `Error`, `Ended`.
+    pub(crate) messages: Vec<String>,
+    /// The parameters of its `Error`.
+    pub(crate) error: Option<Value>,
+    /// The parameters of its `Ended`, null before.
+    pub(crate) ended: Value,
+}
+
+impl Run {
+    /// The Call-ID that a later command would use.
+    pub(crate) fn call_id(&self) -> String {
+        self.ended["callid"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no callid in the Ended of {self:?}"))
+            .to_owned()
+    }
+
+    /// Checks that the command failed with `code`, and that the error's `data` says at least
+    /// `data`.
+    pub(crate) fn expect_error(&self, code: i64, data: Value) {
+        let error = self.error.as_ref().unwrap_or_else(|| panic!("no Error in {self:?}"));
+        assert_eq!(error["code"], code, "{error}");
+        for (member, value) in data.as_object().expect("an object") {
+            assert_eq!(&error["data"][member], value, "{member} in {error}");
+        }
+    }
+}
+
+/// A connected client.
+pub(crate) struct Client {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    requests_sent: u64,
+    /// Every command this client started, by `cmd_id`.
+    runs: HashMap<String, Run>,
+}
+
+impl Client {
+    /// Connects to the API at `url`.
+    pub(crate) async fn connect(url: &str) -> Self {
+        let (socket, _) =
+            expect("a WebSocket", connect_async(url)).await.expect("the server takes WebSockets");
+        Self { socket, requests_sent: 0, runs: HashMap::new() }
+    }
+
+    /// Runs a command from its request to its `Ended`.
+    pub(crate) async fn run(&mut self, method: &str, params: Value) -> Run {
+        let command = self.start(method, params).await;
+        self.finish(&command).await
+    }
+
+    /// Starts a command; returns its `cmd_id` once the server said `Started`.
+    pub(crate) async fn start(&mut self, method: &str, params: Value) -> String {
+        self.requests_sent += 1;
+        let id = self.requests_sent.to_string();
+        let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        self.socket.send(Message::text(request.to_string())).await.expect("the server reads");
+        loop {
+            let message = expect("the reply to a command", self.read()).await;
+            if message.get("method").is_some() {
+                self.keep(&message);
+                continue;
+            }
+            assert_eq!(message["id"], id.as_str(), "a reply to nothing: {message}");
+            assert_eq!(
+                message["result"]["status"], "Started",
+                "{method} was not started: {message}"
+            );
+            let command = message["result"]["cmd_id"].as_str().expect("a cmd_id").to_owned();
+            let run = Run { messages: vec!["Started".to_owned()], error: None, ended: Value::Null };
+            self.runs.insert(command.clone(), run);
+            return command;
+        }
+    }
+
+    /// Waits for the `Ended` of a started command.
+    pub(crate) async fn finish(&mut self, command: &str) -> Run {
+        expect_within(COMMAND_LIMIT, "the command to end", async {
+            while self.runs[command].ended.is_null() {
+                let message = self.read().await;
+                self.keep(&message);
+            }
+        })
+        .await;
+        self.runs[command].clone()
+    }
+
+    /// Puts a notification where it belongs.
+    fn keep(&mut self, message: &Value) {
+        let params = &message["params"];
+        let command = params["cmd_id"].as_str().unwrap_or_else(|| panic!("no cmd_id in {message}"));
+        let run = self.runs.get_mut(command);
+        let run = run.unwrap_or_else(|| panic!("no such command was started: {message}"));
+        assert!(run.ended.is_null(), "a message after Ended: {message}");
+        match message["method"].as_str() {
+            Some("Event") => run
+                .messages
+                .push(params["data"].as_str().expect("an Event names itself").to_owned()),
+            Some("Error") => {
+                run.messages.push("Error".to_owned());
+                run.error = Some(params.clone());
+            }
+            Some("Ended") => {
+                run.messages.push("Ended".to_owned());
+                run.ended = params.clone();
+            }
+            _ => panic!("not a notification of this API: {message}"),
+        }
+    }
+
+    async fn read(&mut self) -> Value {
+        loop {
+            let frame = self.socket.next().await.expect("the server keeps the connection");
+            if let Message::Text(text) = frame.expect("a WebSocket frame") {
+                let message: Value = serde_json::from_str(&text).expect("the server speaks JSON");
+                assert_eq!(message["jsonrpc"], "2.0", "not JSON-RPC 2.0: {message}");
+                return message;
+            }
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        show_on_failure("client", &format!("{:#?}", self.runs));
+    }
+}

@@ -1,0 +1,16 @@
+//! Call API against phones that nobody here wrote: baresip and sipp, over real sockets on loopback.
+//!
+//! Scenario and simulation tests prove the engine in virtual time, against peers that share its
+//! authors. These tests are the foreign judge: a real process of ours, real processes of theirs,
+//! and only what a user would notice is asserted. Each test names the programs it needs
+//! (`make tools` installs them) and takes ports of its own, so tests may run side by side.
+
+mod baresip;
+mod call_start;
+mod call_start_failures;
+mod client;
+mod lab;
+mod phones_alone;
+mod server;
+mod sipp;
+mod standing_calls;

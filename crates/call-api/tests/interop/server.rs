@@ -1,0 +1,81 @@
+//! The built `call-api`, as an operator runs it: a configuration file, a process, a signal at the
+//! end.
+
+use std::fs;
+use std::process::{ExitStatus, Stdio};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use crate::client::Client;
+use crate::lab::{Home, Ports, expect, poll};
+
+/// A running server. Dropping it kills the process; [`Server::terminate`] asks it to leave.
+pub(crate) struct Server {
+    ports: Ports,
+    process: Child,
+    _home: Home,
+}
+
+impl Server {
+    /// Starts a server on ports of its own and returns when it is healthy.
+    pub(crate) async fn start() -> Self {
+        let ports = Ports::take();
+        let home = Home::new("call-api", &["output"]);
+        let config = home.path().join("call-api.yml");
+        let settings = format!(
+            "ws_server:\n  host: 127.0.0.1\n  port: {}\nsip:\n  listen: udp:127.0.0.1:{}\nlog:\n  level: debug\n",
+            ports.control, ports.sip
+        );
+        fs::write(&config, settings).expect("the server's configuration");
+        let [stdout, stderr] = home.outputs("output");
+        let process = Command::new(env!("CARGO_BIN_EXE_call-api"))
+            .arg("--config")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr)
+            .kill_on_drop(true)
+            .spawn()
+            .expect("call-api starts");
+        let mut server = Self { ports, process, _home: home };
+        poll("the server to be healthy", async || {
+            let exit = server.process.try_wait().expect("the state of the server's process");
+            assert!(exit.is_none(), "the server ended at once: {exit:?}");
+            is_healthy(ports.control).await.then_some(())
+        })
+        .await;
+        server
+    }
+
+    /// Connects a client.
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(&format!("ws://127.0.0.1:{}/call-api", self.ports.control)).await
+    }
+
+    /// Where the server takes SIP, as the proxy of a phone.
+    pub(crate) fn sip_uri(&self) -> String {
+        format!("sip:127.0.0.1:{}", self.ports.sip)
+    }
+
+    /// Sends SIGTERM and waits until the process is gone.
+    pub(crate) async fn terminate(mut self) -> ExitStatus {
+        let process = self.process.id().expect("the server still runs");
+        // The shell's own `kill`: a machine without procps has no such program.
+        let sent = Command::new("sh").arg("-c").arg(format!("kill -TERM {process}")).status().await;
+        assert!(sent.expect("a shell").success(), "the server is gone before its SIGTERM");
+        expect("the server to leave after SIGTERM", self.process.wait())
+            .await
+            .expect("the server's exit status")
+    }
+}
+
+async fn is_healthy(port: u16) -> bool {
+    let Ok(mut socket) = TcpStream::connect(("127.0.0.1", port)).await else { return false };
+    let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let mut response = Vec::new();
+    socket.write_all(request.as_bytes()).await.is_ok()
+        && socket.read_to_end(&mut response).await.is_ok()
+        && response.starts_with(b"HTTP/1.1 200")
+}

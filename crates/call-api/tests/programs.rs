@@ -1,0 +1,173 @@
+//! The programs as a user runs them: exit codes and output.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::process::{Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use call_api::backend::fake::Fake;
+use call_api::config::{Config, WsServer};
+use call_api::server;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Starts a server without SIP and returns its URL. It lives as long as the test.
+async fn start_server() -> String {
+    let ws_server = WsServer { port: 0, ..WsServer::default() };
+    let listener = server::bind(&ws_server).await.unwrap();
+    let url = format!("ws://{}/call-api", listener.local_addr().unwrap());
+    let config = Config { ws_server, ..Config::default() };
+    tokio::spawn(async move {
+        server::serve(listener, &config, Arc::new(Fake::default()), std::future::pending()).await
+    });
+    url
+}
+
+async fn client(args: &[&str]) -> Output {
+    run(env!("CARGO_BIN_EXE_call-api-client"), args).await
+}
+
+async fn run(program: &str, args: &[&str]) -> Output {
+    let output = Command::new(program).args(args).kill_on_drop(true).output();
+    timeout(DEADLINE, output).await.expect("an end in time").unwrap()
+}
+
+fn messages(output: &Output) -> Vec<Value> {
+    serde_json::Deserializer::from_slice(&output.stdout).into_iter().map(Result::unwrap).collect()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[tokio::test]
+async fn the_client_prints_every_message_and_exits_0_when_the_command_succeeded() {
+    let url = start_server().await;
+    let params = r#"{"caller": "sip:alice@localhost", "callee": "sip:bob@localhost"}"#;
+    let output = client(&["-url", &url, "-method", "CallStart", "-params", params]).await;
+    assert_eq!(output.status.code(), Some(0));
+    let messages = messages(&output);
+    assert_eq!(messages.len(), 6);
+    assert_eq!(messages[0]["result"]["status"], "Started");
+    assert_eq!(messages[5]["method"], "Ended");
+}
+
+#[tokio::test]
+async fn the_client_exits_1_when_the_command_failed_or_was_refused() {
+    let url = start_server().await;
+    let busy = r#"--params={"caller": "sip:busy@h", "callee": "sip:bob@h"}"#;
+    let output = client(&["--url", &url, "--method", "CallStart", busy]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let methods: Vec<_> = messages(&output).iter().map(|m| m["method"].clone()).collect();
+    assert_eq!(methods, [Value::Null, "Error".into(), "Ended".into()]);
+
+    let output = client(&["--url", &url, "--method", "NoSuch"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(messages(&output)[0]["error"]["code"], -32601);
+}
+
+#[tokio::test]
+async fn the_client_exits_2_when_it_could_not_ask() {
+    assert_eq!(client(&["-params", "{}"]).await.status.code(), Some(2));
+    assert_eq!(client(&["-method", "Echo", "-params", "{"]).await.status.code(), Some(2));
+    let output = client(&["-method", "Echo", "-url", "ws://127.0.0.1:1/call-api"]).await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("ws://127.0.0.1:1/call-api"));
+}
+
+fn configured(yaml: &str) -> (TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("call-api.yml");
+    std::fs::write(&file, yaml).unwrap();
+    let file = file.to_str().unwrap().to_owned();
+    (directory, file)
+}
+
+const FREE_PORTS: &str = "ws_server:\n  port: 0\nsip:\n  listen: udp:127.0.0.1:0\n";
+
+async fn call_api(args: &[&str]) -> Output {
+    run(env!("CARGO_BIN_EXE_call-api"), args).await
+}
+
+#[tokio::test]
+async fn the_server_says_its_version() {
+    for flag in ["-v", "--version"] {
+        let output = call_api(&[flag]).await;
+        assert_eq!(text(&output.stdout), format!("call-api {}\n", env!("CARGO_PKG_VERSION")));
+    }
+}
+
+#[tokio::test]
+async fn a_check_says_what_would_be_done() {
+    let (_directory, file) = configured(FREE_PORTS);
+    for flag in ["-config", "--config"] {
+        let output = call_api(&[flag, &file, "--check"]).await;
+        let said = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{said}{}", text(&output.stderr));
+        for line in [
+            &format!("configuration: {file}\n"),
+            "  ws_server.port: 0\n",
+            "clients: ws://127.0.0.1:",
+            "SIP: udp:127.0.0.1:0",
+        ] {
+            assert!(said.contains(line), "{line} is not in {said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_check_fails_on_a_bad_key_and_on_a_port_in_use() {
+    let (_directory, file) = configured("ws_server:\n  prot: 0\n");
+    let output = call_api(&["--config", &file, "--check"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains(r#"did you mean "ws_server.port"?"#),
+        "{}",
+        text(&output.stderr)
+    );
+
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let listen = format!("udp:{}", taken.local_addr().unwrap());
+    let (_directory, file) =
+        configured(&format!("ws_server:\n  port: 0\nsip:\n  listen: {listen}\n"));
+    let output = call_api(&["--config", &file, "--check"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains(&format!("sip.listen {listen}")),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[tokio::test]
+async fn the_server_stops_in_good_order_when_told_to() {
+    let (_directory, file) = configured(FREE_PORTS);
+    for signal in ["-TERM", "-INT"] {
+        let mut server = Command::new(env!("CARGO_BIN_EXE_call-api"))
+            .args(["--config", &file])
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(server.stderr.take().unwrap()).lines();
+        let started = async {
+            while !log
+                .next_line()
+                .await
+                .unwrap()
+                .expect("a log")
+                .contains("listening on ws://127.0.0.1:")
+            {}
+        };
+        timeout(DEADLINE, started).await.expect("started");
+        run("kill", &[signal, &server.id().unwrap().to_string()]).await;
+        let status = timeout(DEADLINE, server.wait()).await.expect("stopped").unwrap();
+        assert_eq!(status.code(), Some(0), "{signal}");
+    }
+}

@@ -1,0 +1,212 @@
+//! Requests that are refused: nothing is started.
+
+use expect_test::expect;
+
+use crate::{Client, check};
+
+#[tokio::test]
+async fn what_is_not_json_is_a_parse_error_with_a_null_id() {
+    check(
+        &["", "{", "not json", r#"{"jsonrpc":"2.0","method":"Echo","id":1} trailing"#],
+        expect![[r#"
+            > 
+            < {"error":{"code":-32700,"data":{"kind":"parse_error"},"message":"not JSON: EOF while parsing a value at line 1 column 0"},"id":null,"jsonrpc":"2.0"}
+            > {
+            < {"error":{"code":-32700,"data":{"kind":"parse_error"},"message":"not JSON: EOF while parsing an object at line 1 column 1"},"id":null,"jsonrpc":"2.0"}
+            > not json
+            < {"error":{"code":-32700,"data":{"kind":"parse_error"},"message":"not JSON: expected ident at line 1 column 2"},"id":null,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","method":"Echo","id":1} trailing
+            < {"error":{"code":-32700,"data":{"kind":"parse_error"},"message":"not JSON: trailing characters at line 1 column 42"},"id":null,"jsonrpc":"2.0"}
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn deep_nesting_is_a_parse_error() {
+    let mut client = Client::new();
+    let deep = "[".repeat(32_000) + &"]".repeat(32_000);
+    client.connection.receive(&deep);
+    client
+        .connection
+        .receive(&format!(r#"{{"jsonrpc":"2.0","method":"Echo","id":1,"params":{deep}}}"#));
+    client.write_down();
+    expect![[r#"
+        < {"error":{"code":-32700,"data":{"kind":"parse_error"},"message":"not JSON: recursion limit exceeded at line 1 column 128"},"id":null,"jsonrpc":"2.0"}
+        < {"error":{"code":-32700,"data":{"kind":"parse_error"},"message":"not JSON: recursion limit exceeded at line 1 column 176"},"id":null,"jsonrpc":"2.0"}
+    "#]].assert_eq(&client.transcript);
+}
+
+#[tokio::test]
+async fn json_that_is_not_a_request_is_an_invalid_request() {
+    check(
+        &[
+            "1",
+            "null",
+            r#""CallStart""#,
+            "{}",
+            r#"{"method":"Echo","id":1}"#,
+            r#"{"jsonrpc":"1.0","method":"Echo","id":2}"#,
+            r#"{"jsonrpc":2.0,"method":"Echo","id":3}"#,
+            r#"{"jsonrpc":"2.0","id":4}"#,
+            r#"{"jsonrpc":"2.0","method":5,"id":5}"#,
+            r#"{"jsonrpc":"2.0","method":"Echo","params":"x","id":6}"#,
+            r#"{"jsonrpc":"2.0","method":"Echo","id":{"a":1}}"#,
+            r#"{"jsonrpc":"2.0","method":"Echo","id":[7]}"#,
+            r#"{"jsonrpc":"2.0","method":"Echo","id":true}"#,
+            r#"{"jsonrpc":"2.0","result":{},"id":8}"#,
+        ],
+        expect![[r#"
+            > 1
+            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"a request must be an object"},"id":null,"jsonrpc":"2.0"}
+            > null
+            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"a request must be an object"},"id":null,"jsonrpc":"2.0"}
+            > "CallStart"
+            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"a request must be an object"},"id":null,"jsonrpc":"2.0"}
+            > {}
+            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"jsonrpc\" must be \"2.0\""},"id":null,"jsonrpc":"2.0"}
+            > {"method":"Echo","id":1}
+            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"jsonrpc\" must be \"2.0\""},"id":1,"jsonrpc":"2.0"}
+            > {"jsonrpc":"1.0","method":"Echo","id":2}
+            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"jsonrpc\" must be \"2.0\""},"id":2,"jsonrpc":"2.0"}
+            > {"jsonrpc":2.0,"method":"Echo","id":3}
+            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"jsonrpc\" must be \"2.0\""},"id":3,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","id":4}
+            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"method\" must be a string"},"id":4,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","method":5,"id":5}
+            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"method\" must be a string"},"id":5,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","method":"Echo","params":"x","id":6}
+            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"params\" must be an object"},"id":6,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","method":"Echo","id":{"a":1}}
+            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"id\" must be a string, a number or null"},"id":null,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","method":"Echo","id":[7]}
+            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"id\" must be a string, a number or null"},"id":null,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","method":"Echo","id":true}
+            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"id\" must be a string, a number or null"},"id":null,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","result":{},"id":8}
+            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"method\" must be a string"},"id":8,"jsonrpc":"2.0"}
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_unknown_method_is_not_found() {
+    check(
+        &[
+            r#"{"jsonrpc":"2.0","method":"CallHold","params":{"callid":"x"},"id":1}"#,
+            r#"{"jsonrpc":"2.0","method":"callstart","id":2}"#,
+            r#"{"jsonrpc":"2.0","method":"CallSart","id":3}"#,
+            r#"{"jsonrpc":"2.0","method":"NotifyEnd","params":{},"id":4}"#,
+            r#"{"jsonrpc":"2.0","method":"rpc.discover","id":5}"#,
+            r#"{"jsonrpc":"2.0","method":"a\r\nb","id":6}"#,
+        ],
+        expect![[r#"
+            > {"jsonrpc":"2.0","method":"CallHold","params":{"callid":"x"},"id":1}
+            < {"error":{"code":-32601,"data":{"kind":"method_not_found"},"message":"unknown method \"CallHold\""},"id":1,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","method":"callstart","id":2}
+            < {"error":{"code":-32601,"data":{"kind":"method_not_found"},"message":"unknown method \"callstart\", did you mean \"CallStart\"?"},"id":2,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","method":"CallSart","id":3}
+            < {"error":{"code":-32601,"data":{"kind":"method_not_found"},"message":"unknown method \"CallSart\", did you mean \"CallStart\"?"},"id":3,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","method":"NotifyEnd","params":{},"id":4}
+            < {"error":{"code":-32601,"data":{"kind":"method_not_found"},"message":"unknown method \"NotifyEnd\""},"id":4,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","method":"rpc.discover","id":5}
+            < {"error":{"code":-32601,"data":{"kind":"method_not_found"},"message":"unknown method \"rpc.discover\""},"id":5,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","method":"a\r\nb","id":6}
+            < {"error":{"code":-32601,"data":{"kind":"method_not_found"},"message":"unknown method \"a\\r\\nb\""},"id":6,"jsonrpc":"2.0"}
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_parameter_that_is_missing_unknown_or_wrong_is_named() {
+    check(
+        &[
+            r#"{"jsonrpc":"2.0","method":"CallStart","id":1}"#,
+            r#"{"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h"},"id":2}"#,
+            r#"{"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h","calee":"sip:b@h"},"id":13}"#,
+            r#"{"jsonrpc":"2.0","method":"CallStart","params":{"caller":5,"callee":"sip:b@h"},"id":3}"#,
+            r#"{"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h","callee":"bob"},"id":4}"#,
+            r#"{"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h","callee":"sip:b@h","mode":"magic"},"id":5}"#,
+            r#"{"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h","callee":"sip:b@h","timeout_ms":0},"id":6}"#,
+            r#"{"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h","callee":"sip:b@h","timeout_ms":3600001},"id":7}"#,
+            r#"{"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h","callee":"sip:b@h","verbose":"yes"},"id":8}"#,
+            r#"{"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h","calee":"sip:b@h","callee":"sip:b@h"},"id":9}"#,
+            r#"{"jsonrpc":"2.0","method":"CallEnd","params":{"callid":""},"id":10}"#,
+            r#"{"jsonrpc":"2.0","method":"CallEnd","params":{"callid":"x","colour":"red"},"id":11}"#,
+            r#"{"jsonrpc":"2.0","method":"CallEnd","params":["x"],"id":12}"#,
+        ],
+        expect![[r#"
+            > {"jsonrpc":"2.0","method":"CallStart","id":1}
+            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"caller\" is missing: expected a SIP URI such as \"sip:alice@10.0.0.10\""},"id":1,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h"},"id":2}
+            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"callee\" is missing: expected a SIP URI such as \"sip:alice@10.0.0.10\""},"id":2,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h","calee":"sip:b@h"},"id":13}
+            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"callee\" is missing (is it \"calee\"?): expected a SIP URI such as \"sip:alice@10.0.0.10\""},"id":13,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","method":"CallStart","params":{"caller":5,"callee":"sip:b@h"},"id":3}
+            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"caller\" is not valid: expected a SIP URI such as \"sip:alice@10.0.0.10\""},"id":3,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h","callee":"bob"},"id":4}
+            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"callee\" is not valid: expected a SIP URI such as \"sip:alice@10.0.0.10\""},"id":4,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h","callee":"sip:b@h","mode":"magic"},"id":5}
+            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"mode\" is not valid: expected \"auto\", \"refer\" or \"bridge\""},"id":5,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h","callee":"sip:b@h","timeout_ms":0},"id":6}
+            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"timeout_ms\" is not valid: expected milliseconds from 1 to 3600000"},"id":6,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h","callee":"sip:b@h","timeout_ms":3600001},"id":7}
+            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"timeout_ms\" is not valid: expected milliseconds from 1 to 3600000"},"id":7,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h","callee":"sip:b@h","verbose":"yes"},"id":8}
+            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"verbose\" is not valid: expected true or false"},"id":8,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h","calee":"sip:b@h","callee":"sip:b@h"},"id":9}
+            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"unknown parameter \"calee\", did you mean \"callee\"?"},"id":9,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","method":"CallEnd","params":{"callid":""},"id":10}
+            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"callid\" is not valid: expected a SIP Call-ID: 1 to 256 visible ASCII characters"},"id":10,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","method":"CallEnd","params":{"callid":"x","colour":"red"},"id":11}
+            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"unknown parameter \"colour\""},"id":11,"jsonrpc":"2.0"}
+            > {"jsonrpc":"2.0","method":"CallEnd","params":["x"],"id":12}
+            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameters must be named: expected an object such as {\"callid\": \"…\"}"},"id":12,"jsonrpc":"2.0"}
+        "#]],
+    )
+    .await;
+}
+
+/// Every parameter, with every kind of character that could break out of a SIP header line.
+#[tokio::test]
+async fn no_parameter_takes_a_control_character() {
+    let commands = [
+        ("CallStart", "caller", "sip:a@h"),
+        ("CallStart", "callee", "sip:a@h"),
+        ("CallStart", "from", "sip:a@h"),
+        ("CallStart", "display", "name"),
+        ("CallStart", "mode", "auto"),
+        ("CallStart", "cmd_id", "mine"),
+        ("CallEnd", "callid", "x"),
+        ("CallEnd", "cmd_id", "mine"),
+        ("Echo", "cmd_id", "mine"),
+    ];
+    let mut client = Client::new();
+    for (method, name, good) in commands {
+        for bad in ["\r\nVia: x", "\n", "\r", "\0", "\t", "\u{1b}", "\u{7f}", "\u{85}"] {
+            for value in [
+                format!("{good}{bad}"),
+                format!("{bad}{good}"),
+                good.replacen(['a', 'x'], bad, 1) + bad,
+            ] {
+                let mut params = match method {
+                    "CallStart" => serde_json::json!({"caller": "sip:a@h", "callee": "sip:b@h"}),
+                    "CallEnd" => serde_json::json!({"callid": "x"}),
+                    _ => serde_json::json!({}),
+                };
+                params[name] = value.clone().into();
+                let request = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+                client.connection.receive(&request.to_string());
+                let reply = client.outgoing.messages.try_recv().unwrap();
+                assert!(
+                    reply.text().contains("-32602") && reply.text().contains(name),
+                    "{value:?}: {}",
+                    reply.text()
+                );
+            }
+        }
+    }
+    assert_eq!(client.commands.running(), 0);
+}

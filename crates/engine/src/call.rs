@@ -1,0 +1,139 @@
+//! A call: two parties, a leg to each, and what the two are doing with each other.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::event::{CommandId, Side};
+use crate::ids::Tag;
+use crate::ua::LegId;
+
+/// Names a call inside the engine, and for clients where a Call-ID names several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct CallKey(pub(crate) u64);
+
+impl CallKey {
+    /// Reads what [`fmt::Display`] wrote.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Tag::parse(text).map(|tag| Self(tag.0))
+    }
+}
+
+impl fmt::Display for CallKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// Two legs and what is between them. A leg that ended is `None`.
+pub(crate) struct Call {
+    /// The Call-ID that both legs share, and that names the call in every command.
+    pub(crate) call_id: Arc<str>,
+    pub(crate) caller: Option<LegId>,
+    pub(crate) callee: Option<LegId>,
+    pub(crate) state: State,
+    /// The `CallStart` that placed it and still runs.
+    pub(crate) start: Option<CommandId>,
+    /// The `CallEnd`s that wait until both legs are down.
+    pub(crate) ends: Vec<CommandId>,
+    /// How the caller's session description is kept its own, when the engine started it.
+    pub(crate) caller_session: Option<Session>,
+}
+
+/// Where a call stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// The callee is called, until this time.
+    Calling(Instant),
+    /// The callee answered with an offer that the caller is asked to take (RFC 3725 §4.4).
+    Joining,
+    /// The callee answered; the caller's ACK is under way.
+    Answered,
+    /// Both talk.
+    Established,
+    /// Both legs are being taken down.
+    Ending,
+}
+
+/// The session description a party has from us, when it is not simply the other party's: RFC 3264
+/// §8 wants the same `o=` line but for a rising version, and the same media lines in order.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) id: u64,
+    pub(crate) version: u64,
+    /// How the last offer's media lines were placed, to put the answer's back.
+    pub(crate) placed: Vec<Option<usize>>,
+    pub(crate) media: usize,
+}
+
+impl Session {
+    /// The session of the offer we made ourselves.
+    pub(crate) fn new(id: u64) -> Self {
+        Self { id, version: 1, placed: Vec::new(), media: 0 }
+    }
+
+    /// Another party's offer as the next one of this session. `None` when it is not SDP.
+    pub(crate) fn offer(&mut self, offer: &[u8]) -> Option<Bytes> {
+        self.media = sip::sdp::Sdp::parse(offer).ok()?.media().count();
+        let (placed, order) = sip::sdp::arranged(offer, &["audio"]).ok()?;
+        self.placed = order;
+        self.version += 1;
+        sip::sdp::with_origin(&placed, self.id, self.version).ok().map(Bytes::from)
+    }
+
+    /// The answer to that offer, as the other party expects it.
+    pub(crate) fn answer(&self, answer: &[u8]) -> Option<Bytes> {
+        sip::sdp::restored(answer, &self.placed, self.media).ok().map(Bytes::from)
+    }
+}
+
+impl Call {
+    pub(crate) fn new(call_id: Arc<str>, caller: LegId, deadline: Instant) -> Self {
+        Self {
+            call_id,
+            caller: Some(caller),
+            callee: None,
+            state: State::Calling(deadline),
+            start: None,
+            ends: Vec::new(),
+            caller_session: None,
+        }
+    }
+
+    pub(crate) fn leg(&self, side: Side) -> Option<LegId> {
+        match side {
+            Side::Caller => self.caller,
+            Side::Callee => self.callee,
+        }
+    }
+
+    pub(crate) fn clear(&mut self, side: Side) {
+        match side {
+            Side::Caller => self.caller = None,
+            Side::Callee => self.callee = None,
+        }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.caller.is_none() && self.callee.is_none()
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::Calling(deadline) => Some(deadline),
+            // The legs themselves have deadlines in every one of these.
+            State::Joining | State::Answered | State::Established | State::Ending => None,
+        }
+    }
+}
+
+impl Side {
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Caller => Self::Callee,
+            Self::Callee => Self::Caller,
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! The engine: a back-to-back user agent as a value. Feed it, then drain it.
+//!
+//! It owns calls and the commands that act on them, and uses a [`UserAgent`] for everything a
+//! single leg needs. Files beside this one hold the flows, one each; this one routes: inputs to the
+//! user agent, its events to the flow that owns the leg.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use sip::{Method, Request, Uri};
+
+use crate::call::{Call, CallKey, State};
+use crate::dialog::{Identity, hop_of};
+use crate::error::Error;
+use crate::event::{CommandId, Event, Progress, Side, Step};
+use crate::flow::start::Start;
+use crate::hash::{Keyed, Map};
+use crate::limits::{MAX_CALLS, MAX_PROVISIONAL_EVENTS};
+use crate::timer::Deadlines;
+use crate::transaction::Hop;
+use crate::ua::{self, LegId, ServerKey, Stats, UserAgent};
+
+/// What the engine is told when it is made.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Host and port under which others reach us: our Via, our Contact, and the request URIs that
+    /// mean us.
+    pub address: SocketAddr,
+    /// SIP URI of the proxy that gets every call. Without it a call goes to the host of its
+    /// request URI.
+    pub next_hop: Option<String>,
+    /// Whether anybody may call through us. Otherwise only the next hop may, and phones that were
+    /// referred here.
+    pub open: bool,
+}
+
+/// What comes from outside.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A datagram.
+    Datagram {
+        /// Sender.
+        source: SocketAddr,
+        /// The whole datagram.
+        bytes: Bytes,
+    },
+    /// The answer to [`Output::Resolve`]; there must be one to each.
+    Resolved {
+        /// Which question.
+        query: u64,
+        /// The address, or `None` when the name has none.
+        address: Option<SocketAddr>,
+    },
+    /// [`Engine::next_timeout`] has come.
+    Timeout,
+}
+
+/// What is to be done outside.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Send a datagram.
+    Transmit {
+        /// Receiver.
+        to: SocketAddr,
+        /// The whole datagram.
+        bytes: Bytes,
+    },
+    /// Resolve a host name and answer with [`Input::Resolved`].
+    Resolve {
+        /// Names the question in the answer.
+        query: u64,
+        /// Host name.
+        host: Box<str>,
+        /// Port to put into the address.
+        port: u16,
+    },
+    /// Tell the clients.
+    Event(Event),
+}
+
+/// Whose leg it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Role {
+    /// The dialog in which a `CallStart` asks the caller's phone to place the call.
+    Helper(CommandId),
+    /// A party of a call.
+    Party(CallKey, Side),
+}
+
+/// Who waits for a deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Waiter {
+    Start(CommandId),
+    Call(CallKey),
+}
+
+/// All calls, and the commands that run on them.
+pub struct Engine {
+    pub(crate) config: Config,
+    pub(crate) next_hop: Option<Hop>,
+    pub(crate) ua: UserAgent,
+    pub(crate) calls: Map<CallKey, Call>,
+    pub(crate) by_call_id: Map<Arc<str>, Vec<CallKey>>,
+    pub(crate) starts: Map<CommandId, Start>,
+    pub(crate) helpers: Map<Arc<str>, CommandId>,
+    /// The one-time URIs that referred phones may call, by their user part.
+    pub(crate) one_time: Map<u64, CommandId>,
+    pub(crate) roles: Map<LegId, Role>,
+    pub(crate) deadlines: Deadlines<Waiter>,
+    out: VecDeque<Output>,
+}
+
+impl Engine {
+    /// An engine without calls. The seed must come from the operating system's entropy: tags,
+    /// branches and one-time URIs are made of it.
+    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+        let address = config.address.to_string();
+        let identity =
+            Identity { contact: format!("sip:{address}").into(), sent_by: address.into() };
+        let mut ua = UserAgent::new(identity, seed);
+        let hash = Keyed::new(ua.ids().key());
+        Self {
+            next_hop: config.next_hop.as_deref().and_then(hop_of),
+            config,
+            ua,
+            calls: hash.map(),
+            by_call_id: hash.map(),
+            starts: hash.map(),
+            helpers: hash.map(),
+            one_time: hash.map(),
+            roles: hash.map(),
+            deadlines: Deadlines::new(),
+            out: VecDeque::new(),
+        }
+    }
+
+    /// Takes what came from outside. Drain [`Self::poll`] afterwards.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        self.guarded(None, |engine| match input {
+            Input::Datagram { source, bytes } => engine.ua.receive(now, source, bytes),
+            Input::Resolved { query, address } => engine.ua.resolved(now, query, address),
+            Input::Timeout => engine.ua.expire(now),
+        });
+        self.run(now);
+        while let Some(waiter) = self.expired(now) {
+            match waiter {
+                Waiter::Start(command) => self.on_start_timeout(now, command),
+                Waiter::Call(key) => self.on_call_timeout(now, key),
+            }
+            self.run(now);
+        }
+    }
+
+    /// The next thing to do outside, in the order it came up.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When [`Input::Timeout`] is due.
+    pub fn next_timeout(&mut self) -> Option<Instant> {
+        let (calls, starts) = (&self.calls, &self.starts);
+        let ours = self.deadlines.next(|waiter| deadline(calls, starts, waiter));
+        [ours, self.ua.next_timeout()].into_iter().flatten().min()
+    }
+
+    /// Whether nothing is left: no call, command, leg, transaction or timer.
+    pub fn is_idle(&mut self) -> bool {
+        self.calls.is_empty()
+            && self.starts.is_empty()
+            && self.roles.is_empty()
+            && self.by_call_id.is_empty()
+            && self.helpers.is_empty()
+            && self.one_time.is_empty()
+            && self.ua.is_idle()
+            && self.next_timeout().is_none()
+    }
+
+    /// Calls between two parties that are not over.
+    pub fn call_count(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// What became of broken datagrams.
+    pub fn stats(&self) -> Stats {
+        self.ua.stats()
+    }
+
+    /// Lets the flows hear what the user agent has to say, and gathers what goes out, in order.
+    pub(crate) fn run(&mut self, now: Instant) {
+        loop {
+            self.gather();
+            let Some(event) = self.ua.poll_event() else { return };
+            let role = leg_of(&event).and_then(|leg| self.roles.get(&leg).copied());
+            self.guarded(role.map(|role| (now, role)), |engine| engine.on_event(now, role, event));
+        }
+    }
+
+    pub(crate) fn report(&mut self, event: Event) {
+        self.gather();
+        self.out.push_back(Output::Event(event));
+    }
+
+    /// Reports a step of a `CallStart`; provisional ones up to a bound.
+    pub(crate) fn progress(
+        &mut self,
+        command: CommandId,
+        side: Side,
+        call_id: &Arc<str>,
+        step: Step,
+    ) {
+        let Some(start) = self.starts.get_mut(&command) else { return };
+        if matches!(step, Step::Ringing | Step::EarlyMedia | Step::TransferProgress(_)) {
+            if start.provisional >= MAX_PROVISIONAL_EVENTS {
+                return;
+            }
+            start.provisional += 1;
+        }
+        let progress = Progress { step, side, call_id: call_id.clone() };
+        self.report(Event::Progress(command, progress));
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.calls.len() + self.starts.len() < MAX_CALLS
+    }
+
+    /// Whether a request URI means us.
+    pub(crate) fn is_us(&self, uri: &Uri<'_>) -> bool {
+        uri.port.unwrap_or(5060) == self.config.address.port()
+            && uri.ip() == Some(self.config.address.ip())
+    }
+
+    /// Where a call to this URI goes. `None` when it is none we can send to.
+    pub(crate) fn route(&self, uri: &str) -> Option<Hop> {
+        self.next_hop.clone().or_else(|| hop_of(uri))
+    }
+
+    fn gather(&mut self) {
+        while let Some(output) = self.ua.poll() {
+            self.out.push_back(match output {
+                ua::Output::Transmit { to, bytes } => Output::Transmit { to, bytes },
+                ua::Output::Resolve { query, host, port } => Output::Resolve { query, host, port },
+            });
+        }
+    }
+
+    fn on_event(&mut self, now: Instant, role: Option<Role>, event: ua::Event) {
+        match (event, role) {
+            (ua::Event::Incoming(leg), _) => self.on_incoming(now, leg),
+            (ua::Event::Request { key, request, source }, _) => {
+                self.on_request(now, key, &request, source);
+            }
+            (ua::Event::Ended(leg, cause), role) => {
+                self.roles.remove(&leg);
+                match role {
+                    Some(Role::Helper(command)) => self.on_helper_ended(now, command, cause),
+                    Some(Role::Party(key, side)) => self.on_party_ended(now, key, side, cause),
+                    None => {}
+                }
+            }
+            (event, Some(Role::Helper(command))) => self.on_helper(now, command, event),
+            (event, Some(Role::Party(key, side))) => self.on_party(now, key, side, event),
+            // A leg that its flow has let go of.
+            (_, None) => {}
+        }
+    }
+
+    /// Requests outside any dialog, other than INVITE.
+    fn on_request(&mut self, now: Instant, key: ServerKey, request: &Request, source: SocketAddr) {
+        let for_us = Uri::parse(request.uri()).is_ok_and(|uri| self.is_us(&uri));
+        let status = match request.method {
+            Method::Options if for_us => 200,
+            Method::Options => 404,
+            // RFC 3515 §2.4.2: outside a call there is nothing here to refer.
+            Method::Refer => 603,
+            // A report on something that is no more.
+            Method::Notify => 481,
+            _ => 405,
+        };
+        let response = self.ua.answer_to(request, source, status);
+        self.ua.respond(now, key, response, status);
+    }
+
+    fn expired(&mut self, now: Instant) -> Option<Waiter> {
+        let (calls, starts) = (&self.calls, &self.starts);
+        self.deadlines.expired(now, |waiter| deadline(calls, starts, waiter))
+    }
+
+    /// A panic is a bug of ours. It costs the call it happened in, not the process.
+    fn guarded(&mut self, role: Option<(Instant, Role)>, act: impl FnOnce(&mut Self)) {
+        let Err(panic) = catch_unwind(AssertUnwindSafe(|| act(self))) else { return };
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("panic");
+        self.report(Event::Bug(text.to_owned()));
+        match role {
+            Some((now, Role::Helper(command))) => self.fail_start(now, command, Error::Bug),
+            Some((now, Role::Party(key, _))) => self.take_down(now, key, Error::Bug),
+            None => {}
+        }
+    }
+}
+
+fn leg_of(event: &ua::Event) -> Option<LegId> {
+    use ua::Event as E;
+    match event {
+        E::Incoming(leg)
+        | E::Progress(leg, _)
+        | E::Answered(leg, _)
+        | E::Acknowledged(leg, _)
+        | E::Offered(leg)
+        | E::OfferAccepted(leg, _)
+        | E::OfferRefused(leg, _)
+        | E::ReferAnswered(leg, _)
+        | E::Notified(leg, _)
+        | E::Referred(leg)
+        | E::Ended(leg, _) => Some(*leg),
+        E::Request { .. } => None,
+    }
+}
+
+fn deadline(
+    calls: &Map<CallKey, Call>,
+    starts: &Map<CommandId, Start>,
+    waiter: Waiter,
+) -> Option<Instant> {
+    match waiter {
+        Waiter::Start(command) => starts.get(&command)?.next_timeout(),
+        Waiter::Call(key) => calls.get(&key)?.next_timeout(),
+    }
+}
+
+/// Keeps the books of calls: by key, by Call-ID, and which leg is whose.
+impl Engine {
+    pub(crate) fn add_call(&mut self, call: Call) -> CallKey {
+        let key = CallKey(self.ua.ids().number());
+        self.by_call_id.entry(call.call_id.clone()).or_default().push(key);
+        if let State::Calling(deadline) = call.state {
+            self.deadlines.set(deadline, Waiter::Call(key));
+        }
+        self.calls.insert(key, call);
+        key
+    }
+
+    pub(crate) fn set_role(&mut self, leg: LegId, key: CallKey, side: Side) {
+        self.roles.insert(leg, Role::Party(key, side));
+    }
+
+    /// Forgets a call whose legs are both down, and lets the commands that waited for that end.
+    pub(crate) fn forget_call(&mut self, key: CallKey) {
+        let Some(call) = self.calls.remove(&key) else { return };
+        if let Some(keys) = self.by_call_id.get_mut(&call.call_id) {
+            keys.retain(|other| *other != key);
+            if keys.is_empty() {
+                self.by_call_id.remove(&call.call_id);
+            }
+        }
+        for command in call.ends {
+            self.report(Event::Done(command, Ok(None)));
+        }
+    }
+}

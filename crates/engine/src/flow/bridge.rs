@@ -1,0 +1,138 @@
+//! Joining two legs whose media the engine brings together: RFC 3725 §4.4 (flow IV), the other way
+//! of `CallStart`; and the passing of a party's re-INVITE to the other.
+//!
+//! ```text
+//!  caller         engine         callee
+//!    |              |--INVITE------>|      without an offer
+//!    |              |<-200 OK-------|      offer
+//!    |<-INVITE------|               |      that offer
+//!    |--200 OK----->|               |      answer
+//!    |<-ACK---------|--ACK--------->|      that answer
+//! ```
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::call::{Call, CallKey, Session, State};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::event::{CommandId, Side, Step};
+use crate::limits::RING_TIMEOUT;
+use crate::ua::{Failure, FailureKind, Invite, LegId};
+
+impl Engine {
+    /// Makes a call of the caller's leg, which is up, and a new one to the callee.
+    pub(crate) fn join(
+        &mut self,
+        now: Instant,
+        command: CommandId,
+        caller: LegId,
+        session: Session,
+        callee: &str,
+        from: &str,
+    ) -> CallKey {
+        let call_id = self.ua.call_id(caller).unwrap_or_default();
+        let mut call = Call::new(call_id.clone(), caller, now + RING_TIMEOUT);
+        call.start = Some(command);
+        call.caller_session = Some(session);
+        let key = self.add_call(call);
+        self.set_role(caller, key, Side::Caller);
+        let to = format!("<{callee}>");
+        let hop = self.route(callee);
+        let invite = Invite {
+            uri: callee,
+            from: from.as_bytes(),
+            to: to.as_bytes(),
+            call_id: Some(call_id),
+            hop,
+            max_forwards: 70,
+            offer: None,
+            headers: &[],
+        };
+        self.call_callee(now, key, invite);
+        key
+    }
+
+    /// The callee answered with an offer: the caller is asked to take it.
+    pub(crate) fn join_caller(&mut self, now: Instant, key: CallKey, offer: &[u8]) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let offer = call.caller_session.as_mut().and_then(|session| session.offer(offer));
+        let (Some(offer), Some(caller)) = (offer, call.caller) else {
+            let failure =
+                Failure::ours(FailureKind::Answered, 488, "No session description in the answer");
+            return self.take_down(now, key, Error::Party(Side::Callee, failure));
+        };
+        call.state = State::Joining;
+        self.ua.offer(now, caller, Some(offer));
+    }
+
+    /// A party sent a re-INVITE: the other one gets it.
+    pub(crate) fn pass_offer(&mut self, now: Instant, key: CallKey, side: Side, leg: LegId) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let other = call.leg(side.other());
+        let (Some(other), State::Established, Some((request, _))) =
+            (other, &call.state, self.ua.offered(leg))
+        else {
+            return self.ua.refuse_offer(now, leg, 491);
+        };
+        let body = Some(request.body()).filter(|body| !body.is_empty());
+        let body = match (body, &mut call.caller_session, side) {
+            (None, ..) => None,
+            (Some(body), Some(session), Side::Callee) => session.offer(body),
+            (Some(body), ..) => Some(Bytes::copy_from_slice(body)),
+        };
+        self.ua.offer(now, other, body);
+    }
+
+    /// A party took an offer that we made, or passed on.
+    pub(crate) fn on_offer_accepted(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        side: Side,
+        body: &[u8],
+    ) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let session = call.caller_session.as_ref().filter(|_| side == Side::Caller);
+        let answer = match session {
+            Some(session) => session.answer(body),
+            None => Some(Bytes::copy_from_slice(body)),
+        };
+        let (other, start, call_id) = (call.leg(side.other()), call.start, call.call_id.clone());
+        if call.state != State::Joining {
+            if let Some(other) = other {
+                self.ua.accept_offer(now, other, answer.as_deref().unwrap_or_default());
+            }
+            return;
+        }
+        let (Some(answer), Some(callee)) = (answer, other) else {
+            let failure =
+                Failure::ours(FailureKind::Answered, 488, "No session description in the answer");
+            return self.take_down(now, key, Error::Party(Side::Caller, failure));
+        };
+        call.state = State::Established;
+        self.ua.acknowledge(now, callee, &answer);
+        if let Some(command) = start {
+            self.progress(command, Side::Callee, &call_id, Step::Answered);
+            self.on_call_up(now, command);
+        }
+    }
+
+    /// A party refused an offer that we made, or passed on.
+    pub(crate) fn on_offer_refused(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        side: Side,
+        failure: Failure,
+    ) {
+        let Some(call) = self.calls.get(&key) else { return };
+        if call.state == State::Joining {
+            return self.take_down(now, key, Error::Party(side, failure));
+        }
+        if let Some(other) = call.leg(side.other()) {
+            self.ua.refuse_offer(now, other, failure.status);
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The flows: what calls do, one file each, with its RFC figure above it. Every flow is a part of
+//! [`Engine`](crate::Engine): it has the calls, the commands and the user agent at hand.
+
+mod bridge;
+mod end;
+mod incoming;
+pub(crate) mod start;

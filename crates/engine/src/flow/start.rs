@@ -1,0 +1,420 @@
+//! `CallStart`: click to dial.
+//!
+//! With REFER, as RFC 5359 §2.18: the engine calls the caller's phone, and asks it to call a URI
+//! that works once and here only; that call is then passed on like any other.
+//!
+//! ```text
+//!  engine         caller         callee
+//!    |--INVITE----->|               |      inactive offer, From the callee
+//!    |<-200 OK------|               |      CALL_ANSWER (caller)
+//!    |--ACK-------->|               |
+//!    |--REFER------>|               |
+//!    |<-202---------|               |      TRANSFER_ACCEPT
+//!    |<-INVITE------|               |      CALL_START
+//!    |--INVITE--------------------->|
+//!    |<-200 OK----------------------|      CALL_ANSWER (callee)
+//!    |--200 OK----->|               |
+//!    |--BYE-------->|               |      the helper dialog goes
+//! ```
+//!
+//! A phone that refuses the REFER, or does nothing, is joined to the callee by re-INVITE instead
+//! (`bridge`), in mode `auto`; in mode `refer` the command fails.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sip::{Method, Response};
+
+use crate::call::{CallKey, Session};
+use crate::engine::{Engine, Role, Waiter};
+use crate::error::Error;
+use crate::event::{CommandId, Event, Side, Step};
+use crate::limits::{REFER_TIMEOUT, RING_TIMEOUT};
+use crate::ua::{self, Cause, Failure, FailureKind, Invite, LegId};
+
+/// The parameters of a `CallStart`. URIs were checked by whoever read them.
+#[derive(Clone, Debug)]
+pub struct StartRequest {
+    /// SIP URI that is called first.
+    pub caller: String,
+    /// SIP URI that the caller is connected with.
+    pub callee: String,
+    /// SIP URI that the caller's phone shows; the callee's when `None`.
+    pub from: Option<String>,
+    /// Name that the caller's phone shows.
+    pub display: Option<String>,
+    /// How the two are connected.
+    pub mode: Mode,
+    /// Time for the whole command. Without it each wait has its own bound.
+    pub timeout: Option<Duration>,
+}
+
+/// How the caller gets to the callee.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// REFER when the caller's phone says it takes it, and bridge when it then does not.
+    #[default]
+    Auto,
+    /// REFER only.
+    Refer,
+    /// The engine joins the two by re-INVITE.
+    Bridge,
+}
+
+/// A `CallStart` that is not over.
+pub(crate) struct Start {
+    pub(crate) request: StartRequest,
+    phase: Phase,
+    /// Our dialog with the caller's phone, until it becomes a party's leg or goes.
+    helper: Option<LegId>,
+    helper_call_id: Arc<str>,
+    session: Session,
+    call: Option<CallKey>,
+    one_time: Option<u64>,
+    /// End of the current wait, unless the call itself has one.
+    deadline: Option<Instant>,
+    /// End of the client's patience.
+    give_up: Option<Instant>,
+    pub(crate) provisional: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    CallingCaller,
+    /// REFER was sent; `accepted` once a 2xx came.
+    Referring {
+        accepted: bool,
+    },
+    CallingCallee,
+    /// The two talk; the helper dialog is going.
+    Releasing,
+}
+
+impl Start {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        [self.deadline, self.give_up].into_iter().flatten().min()
+    }
+}
+
+impl Engine {
+    /// Starts a call between two participants. Ends with [`Event::Done`].
+    pub fn start(&mut self, now: Instant, command: CommandId, request: StartRequest) {
+        if !self.has_room() {
+            return self.report(Event::Done(command, Err(Error::Full)));
+        }
+        let session = Session::new(self.ua.ids().number() >> 1);
+        let offer = sip::sdp::inactive_audio(self.config.address.ip(), session.id);
+        let shown = request.from.as_deref().unwrap_or(&request.callee);
+        let from = match &request.display {
+            Some(name) => format!("{} <{shown}>", quoted(name)),
+            None => format!("<{shown}>"),
+        };
+        let helper = self.ua.invite(
+            now,
+            Invite {
+                uri: &request.caller,
+                from: from.as_bytes(),
+                to: format!("<{}>", request.caller).as_bytes(),
+                call_id: None,
+                hop: self.route(&request.caller),
+                max_forwards: 70,
+                offer: Some(offer.into()),
+                headers: &[],
+            },
+        );
+        let helper_call_id = self.ua.call_id(helper).unwrap_or_default();
+        self.roles.insert(helper, Role::Helper(command));
+        self.helpers.insert(helper_call_id.clone(), command);
+        let start = Start {
+            give_up: request.timeout.map(|timeout| now + timeout),
+            request,
+            phase: Phase::CallingCaller,
+            helper: Some(helper),
+            helper_call_id,
+            session,
+            call: None,
+            one_time: None,
+            deadline: Some(now + RING_TIMEOUT),
+            provisional: 0,
+        };
+        self.starts.insert(command, start);
+        self.arm_start(command);
+        self.run(now);
+    }
+
+    /// Something happened in the dialog with the caller's phone.
+    pub(crate) fn on_helper(&mut self, now: Instant, command: CommandId, event: ua::Event) {
+        let Some(start) = self.starts.get_mut(&command) else { return };
+        let call_id = start.helper_call_id.clone();
+        match event {
+            ua::Event::Progress(_, response) => {
+                let step =
+                    if response.body().is_empty() { Step::Ringing } else { Step::EarlyMedia };
+                self.progress(command, Side::Caller, &call_id, step);
+            }
+            ua::Event::Answered(leg, response) => {
+                self.on_caller_answered(now, command, leg, &response)
+            }
+            ua::Event::ReferAnswered(_, Ok(())) => self.on_refer_accepted(now, command),
+            ua::Event::ReferAnswered(_, Err(failure)) => {
+                if start.phase == (Phase::Referring { accepted: false }) {
+                    self.on_refer_failed(now, command, failure);
+                }
+            }
+            ua::Event::Notified(_, Some(report)) => {
+                self.progress(
+                    command,
+                    Side::Caller,
+                    &call_id,
+                    Step::TransferProgress(report.status),
+                );
+                self.on_report(now, command, report);
+            }
+            // The phone asks to change a call that has no media yet.
+            ua::Event::Offered(leg) => self.ua.refuse_offer(now, leg, 488),
+            ua::Event::Referred(leg) => self.ua.refuse_refer(now, leg, 603),
+            ua::Event::Notified(_, None)
+            | ua::Event::Incoming(_)
+            | ua::Event::Acknowledged(..)
+            | ua::Event::OfferAccepted(..)
+            | ua::Event::OfferRefused(..)
+            | ua::Event::Ended(..)
+            | ua::Event::Request { .. } => {}
+        }
+    }
+
+    fn on_caller_answered(
+        &mut self,
+        now: Instant,
+        command: CommandId,
+        leg: LegId,
+        response: &Response,
+    ) {
+        let Some(start) = self.starts.get_mut(&command) else { return };
+        let (call_id, mode) = (start.helper_call_id.clone(), start.request.mode);
+        self.progress(command, Side::Caller, &call_id, Step::Answered);
+        if response.body().is_empty() {
+            // RFC 3264 §5: without an answer there is nothing to talk with.
+            let failure =
+                Failure::ours(FailureKind::Answered, 488, "No session description in the answer");
+            return self.fail_start(now, command, Error::Party(Side::Caller, failure));
+        }
+        let takes_refer = self.ua.allow(leg).contains(Method::Refer);
+        match mode {
+            Mode::Refer => self.refer_caller(now, command, leg),
+            Mode::Auto if takes_refer => self.refer_caller(now, command, leg),
+            Mode::Auto | Mode::Bridge => self.bridge(now, command),
+        }
+    }
+
+    fn refer_caller(&mut self, now: Instant, command: CommandId, leg: LegId) {
+        let token = self.ua.ids().number();
+        let Some(start) = self.starts.get_mut(&command) else { return };
+        start.phase = Phase::Referring { accepted: false };
+        start.deadline = Some(now + REFER_TIMEOUT);
+        start.one_time = Some(token);
+        self.one_time.insert(token, command);
+        let refer_to = format!("sip:{token:016x}@{}", self.config.address);
+        let referred_by = start.request.from.clone().unwrap_or(start.request.callee.clone());
+        self.arm_start(command);
+        self.ua.refer(now, leg, &refer_to, &referred_by);
+    }
+
+    fn on_refer_accepted(&mut self, now: Instant, command: CommandId) {
+        let Some(start) = self.starts.get_mut(&command) else { return };
+        let call_id = start.helper_call_id.clone();
+        if start.phase == (Phase::Referring { accepted: false }) {
+            start.phase = Phase::Referring { accepted: true };
+            start.deadline = Some(now + REFER_TIMEOUT);
+            self.arm_start(command);
+            self.progress(command, Side::Caller, &call_id, Step::TransferAccepted);
+        }
+    }
+
+    /// A NOTIFY. Only a failure before the new call reached us tells something we do not see
+    /// ourselves; a success is believed when the call is here.
+    fn on_report(&mut self, now: Instant, command: CommandId, report: Failure) {
+        let Some(start) = self.starts.get(&command) else { return };
+        if matches!(start.phase, Phase::Referring { .. }) && report.status >= 300 {
+            self.on_refer_failed(now, command, report);
+        }
+    }
+
+    /// The phone will not place the call.
+    fn on_refer_failed(&mut self, now: Instant, command: CommandId, failure: Failure) {
+        let Some(start) = self.starts.get(&command) else { return };
+        // Without a dialog there is nobody left to join.
+        let gone = failure.status == 481 || start.helper.is_none();
+        match start.request.mode {
+            Mode::Auto if !gone => self.bridge(now, command),
+            Mode::Auto | Mode::Refer | Mode::Bridge => {
+                self.fail_start(now, command, Error::Party(Side::Caller, failure));
+            }
+        }
+    }
+
+    /// Joins the caller, whose phone stays in the dialog it is in, and the callee.
+    fn bridge(&mut self, now: Instant, command: CommandId) {
+        let Some(start) = self.starts.get_mut(&command) else { return };
+        let Some(caller) = start.helper.take() else { return };
+        let call_id = start.helper_call_id.clone();
+        let accepted = start.phase == (Phase::Referring { accepted: true });
+        start.phase = Phase::CallingCallee;
+        start.deadline = None;
+        let (session, callee) = (start.session.clone(), start.request.callee.clone());
+        let (from, token) = (format!("<{}>", start.request.caller), start.one_time.take());
+        token.map(|token| self.one_time.remove(&token));
+        self.helpers.remove(&call_id);
+        if !accepted {
+            self.progress(command, Side::Caller, &call_id, Step::TransferAccepted);
+        }
+        self.progress(command, Side::Callee, &call_id, Step::CallStarted);
+        let key = self.join(now, command, caller, session, &callee, &from);
+        if let Some(start) = self.starts.get_mut(&command) {
+            start.call = Some(key);
+        }
+    }
+
+    /// The referred phone calls the one-time URI. Gives the callee it shall be connected with, and
+    /// the caller's own URI.
+    pub(crate) fn take_one_time(
+        &mut self,
+        user: &str,
+        call_id: &Arc<str>,
+    ) -> Option<(CommandId, String, String)> {
+        let token = u64::from_str_radix(user, 16).ok().filter(|_| user.len() == 16)?;
+        let command = self.one_time.remove(&token)?;
+        let start = self.starts.get_mut(&command)?;
+        let accepted = start.phase == (Phase::Referring { accepted: true });
+        start.phase = Phase::CallingCallee;
+        start.deadline = None;
+        start.one_time = None;
+        let helper_call_id = start.helper_call_id.clone();
+        let parties = (start.request.callee.clone(), start.request.caller.clone());
+        // Its 202 was overtaken by the call itself.
+        if !accepted {
+            self.progress(command, Side::Caller, &helper_call_id, Step::TransferAccepted);
+        }
+        self.progress(command, Side::Callee, call_id, Step::CallStarted);
+        Some((command, parties.0, parties.1))
+    }
+
+    /// The call of a `CallStart` was placed.
+    pub(crate) fn on_call_placed(&mut self, command: CommandId, key: CallKey) {
+        if let Some(start) = self.starts.get_mut(&command) {
+            start.call = Some(key);
+        }
+    }
+
+    /// The two parties talk: the helper dialog has served.
+    pub(crate) fn on_call_up(&mut self, now: Instant, command: CommandId) {
+        let Some(start) = self.starts.get_mut(&command) else { return };
+        start.phase = Phase::Releasing;
+        start.deadline = None;
+        start.give_up = None;
+        match start.helper {
+            Some(helper) => self.ua.hang_up(now, helper, 487),
+            None => self.finish_start(command),
+        }
+    }
+
+    pub(crate) fn on_helper_ended(&mut self, now: Instant, command: CommandId, cause: Cause) {
+        let Some(start) = self.starts.get_mut(&command) else { return };
+        start.helper = None;
+        match (start.phase, cause) {
+            (Phase::Releasing, _) => self.finish_start(command),
+            // A phone may leave this dialog as soon as it has promised, or placed, the call.
+            (Phase::CallingCallee | Phase::Referring { accepted: true }, _) => {}
+            (_, Cause::Refused(failure) | Cause::Lost(failure)) => {
+                self.fail_start(now, command, Error::Party(Side::Caller, failure));
+            }
+            (_, Cause::Bye(q850)) => {
+                self.fail_start(now, command, Error::Party(Side::Caller, hung_up(q850)));
+            }
+            (_, Cause::Cancelled | Cause::Released) => {
+                self.fail_start(now, command, Error::Superseded);
+            }
+        }
+    }
+
+    pub(crate) fn on_start_timeout(&mut self, now: Instant, command: CommandId) {
+        let Some(start) = self.starts.get(&command) else { return };
+        let given_up = start.give_up.is_some_and(|at| at <= now);
+        let silent = start.deadline.is_some_and(|at| at <= now);
+        match start.phase {
+            Phase::Referring { .. } if silent && !given_up => {
+                self.on_refer_failed(now, command, Failure::timed_out());
+            }
+            phase if silent || given_up => {
+                let side = match phase {
+                    Phase::CallingCaller | Phase::Referring { .. } => Side::Caller,
+                    Phase::CallingCallee | Phase::Releasing => Side::Callee,
+                };
+                self.fail_start(now, command, Error::Party(side, Failure::timed_out()));
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends a `CallStart` without success, and takes down whatever it had set up. What is said now
+    /// is the whole truth: the rest is only the phones' agreement.
+    pub(crate) fn fail_start(&mut self, now: Instant, command: CommandId, error: Error) {
+        let Some(start) = self.forget_start(command) else { return };
+        self.report(Event::Done(command, Err(error.clone())));
+        if let Some(helper) = start.helper {
+            self.roles.remove(&helper);
+            self.ua.hang_up(now, helper, 487);
+        }
+        if let Some(key) = start.call {
+            self.take_down(now, key, error);
+        }
+    }
+
+    fn finish_start(&mut self, command: CommandId) {
+        let Some(start) = self.forget_start(command) else { return };
+        let call = start.call.and_then(|key| self.calls.get_mut(&key));
+        let call_id = call.map(|call| {
+            call.start = None;
+            call.call_id.clone()
+        });
+        self.report(Event::Done(command, Ok(call_id)));
+    }
+
+    /// Takes the dialog with the caller's phone out of a `CallStart`.
+    pub(crate) fn release_helper(&mut self, command: CommandId) -> Option<(LegId, Arc<str>)> {
+        let start = self.starts.get_mut(&command)?;
+        Some((start.helper.take()?, start.helper_call_id.clone()))
+    }
+
+    fn forget_start(&mut self, command: CommandId) -> Option<Start> {
+        let start = self.starts.remove(&command)?;
+        self.helpers.remove(&start.helper_call_id);
+        start.one_time.map(|token| self.one_time.remove(&token));
+        Some(start)
+    }
+
+    fn arm_start(&mut self, command: CommandId) {
+        if let Some(at) = self.starts.get(&command).and_then(Start::next_timeout) {
+            self.deadlines.set(at, Waiter::Start(command));
+        }
+    }
+}
+
+/// A party that left before the call was up.
+pub(crate) fn hung_up(q850: Option<u16>) -> Failure {
+    Failure { q850, ..Failure::ours(FailureKind::Answered, 487, "Request Terminated") }
+}
+
+/// A display name as a quoted string (RFC 3261 §25.1).
+fn quoted(name: &str) -> String {
+    let mut text = String::with_capacity(name.len() + 2);
+    text.push('"');
+    for character in name.chars() {
+        if matches!(character, '"' | '\\') {
+            text.push('\\');
+        }
+        text.push(character);
+    }
+    text.push('"');
+    text
+}

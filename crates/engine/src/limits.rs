@@ -1,0 +1,30 @@
+//! Every bound of the engine, in one table, with what happens at it.
+
+use std::time::Duration;
+
+/// Client, and server, transactions at a time. At the bound a new request from the network is
+/// answered 503 with Retry-After, and one of ours fails as if the peer could not be reached.
+pub const MAX_TRANSACTIONS: usize = 200_000;
+
+/// Names being resolved at a time. At the bound the peer counts as unreachable.
+pub const MAX_RESOLVING: usize = 10_000;
+
+/// Calls at a time. At the bound a new INVITE is answered 503, a new command fails.
+pub const MAX_CALLS: usize = 100_000;
+
+/// Answers of other forks to one INVITE that are acknowledged and hung up. Further ones are left
+/// to their own timers.
+pub const MAX_FORKS: usize = 16;
+
+/// Provisional steps of one command that are reported. Further ones are not: the outcome always is.
+pub const MAX_PROVISIONAL_EVENTS: u32 = 32;
+
+/// How long a phone may ring before the call is cancelled.
+pub const RING_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How long a phone that took a REFER may take to place the call, and how long one may leave a
+/// REFER unanswered.
+pub const REFER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often a re-INVITE is tried again after 491 (RFC 3261 §14.1).
+pub const MAX_GLARE_RETRIES: u32 = 5;

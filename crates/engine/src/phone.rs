@@ -1,0 +1,413 @@
+//! A software phone: a user agent that rings, answers, takes REFER and can be told to misbehave.
+//!
+//! The demo's phones, and the peers of scenario tests and simulation. Like the engine it is a
+//! value; it stands on the same legs and transactions and shares nothing else with it. Its media
+//! is a session description: nothing is ever sent to the port it names.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use sip::NameAddr;
+use sip::sdp::{Direction, Sdp};
+
+use crate::dialog::Identity;
+use crate::hash::{Keyed, Map};
+use crate::timer::Deadlines;
+use crate::transaction::Hop;
+use crate::ua::{Cause, Event, Invite, LegId, Output, UserAgent};
+
+/// How a phone behaves.
+#[derive(Clone, Debug)]
+pub struct Behaviour {
+    /// What it does when it is called.
+    pub answer: Answer,
+    /// What it does when it is asked to call somebody.
+    pub refer: OnRefer,
+    /// How it reports on that.
+    pub notify: Notify,
+    /// How long it takes to place that call.
+    pub dial_after: Duration,
+}
+
+/// What a phone does when it is called. Except for `Silent`, it rings first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Answers after this time.
+    After(Duration),
+    /// Refuses with this status after this time.
+    Refuse(u16, Duration),
+    /// Rings until the caller gives up.
+    Never,
+    /// Is not there: no datagram is answered.
+    Silent,
+}
+
+/// What a phone does with a REFER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnRefer {
+    /// Accepts, and places the call.
+    Call,
+    /// Accepts, and does nothing.
+    AcceptOnly,
+    /// Refuses with this status.
+    Refuse(u16),
+}
+
+/// How a phone reports on a call it was referred to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notify {
+    /// As RFC 3515 asks: 100, then what the callee said.
+    Sipfrag,
+    /// Without a body.
+    Empty,
+    /// Not at all.
+    Never,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            answer: Answer::After(Duration::ZERO),
+            refer: OnRefer::Call,
+            notify: Notify::Sipfrag,
+            dial_after: Duration::ZERO,
+        }
+    }
+}
+
+/// What a phone's display shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PhoneEvent {
+    /// Somebody calls: their address as the display shows it.
+    Ringing(LegId, String),
+    /// The call is up.
+    Established(LegId),
+    /// The call is over.
+    Closed(LegId, Cause),
+}
+
+struct PhoneCall {
+    /// The dialog in which we were asked to place this call.
+    referred_in: Option<LegId>,
+    /// What we do next, and when.
+    next: Option<(Instant, Next)>,
+    version: u64,
+    established: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    Answer,
+    Refuse(u16),
+    Dial,
+}
+
+/// A software phone.
+pub struct Phone {
+    user: String,
+    address: SocketAddr,
+    proxy: Option<SocketAddr>,
+    /// May be changed at any time; calls that ring already keep what they were to do.
+    pub behaviour: Behaviour,
+    ua: UserAgent,
+    calls: Map<LegId, PhoneCall>,
+    /// Whom a REFER asked us to call, until we do.
+    refer_targets: Map<LegId, String>,
+    deadlines: Deadlines<LegId>,
+    events: VecDeque<PhoneEvent>,
+}
+
+impl Phone {
+    /// A phone that listens on `address` and calls through `proxy` when there is one.
+    pub fn new(user: &str, address: SocketAddr, proxy: Option<SocketAddr>, seed: [u8; 32]) -> Self {
+        let identity = Identity {
+            sent_by: address.to_string().into(),
+            contact: format!("sip:{user}@{address}").into(),
+        };
+        let mut ua = UserAgent::new(identity, seed);
+        let hash = Keyed::new(ua.ids().key());
+        Self {
+            user: user.to_owned(),
+            address,
+            proxy,
+            behaviour: Behaviour::default(),
+            ua,
+            calls: hash.map(),
+            refer_targets: hash.map(),
+            deadlines: Deadlines::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// The phone's own address.
+    pub fn uri(&self) -> String {
+        format!("sip:{}@{}", self.user, self.address)
+    }
+
+    /// A datagram from the network.
+    pub fn receive(&mut self, now: Instant, source: SocketAddr, datagram: Bytes) {
+        if self.behaviour.answer != Answer::Silent {
+            self.ua.receive(now, source, datagram);
+            self.run(now);
+        }
+    }
+
+    /// Runs everything that is due.
+    pub fn expire(&mut self, now: Instant) {
+        self.ua.expire(now);
+        self.run(now);
+        loop {
+            let calls = &self.calls;
+            let Some(id) = self.deadlines.expired(now, |id| next(calls, id)) else { return };
+            let Some((_, next)) = self.calls.get_mut(&id).and_then(|call| call.next.take()) else {
+                return;
+            };
+            match next {
+                Next::Answer => self.pick_up(now, id),
+                Next::Refuse(status) => self.ua.reject(now, id, status),
+                Next::Dial => self.dial_referred(now, id),
+            }
+            self.run(now);
+        }
+    }
+
+    /// When [`Self::expire`] is due.
+    pub fn next_timeout(&mut self) -> Option<Instant> {
+        let calls = &self.calls;
+        let ours = self.deadlines.next(|id| next(calls, id));
+        [ours, self.ua.next_timeout()].into_iter().flatten().min()
+    }
+
+    /// The next thing to do outside. A phone knows addresses only: it resolves no names.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.ua.poll()
+    }
+
+    /// The next thing the display shows.
+    pub fn poll_event(&mut self) -> Option<PhoneEvent> {
+        self.events.pop_front()
+    }
+
+    /// Whether no call, transaction or timer is left.
+    pub fn is_idle(&mut self) -> bool {
+        self.calls.is_empty() && self.ua.is_idle()
+    }
+
+    /// The calls that are not over.
+    pub fn calls(&self) -> Vec<LegId> {
+        let mut calls: Vec<_> = self.calls.keys().copied().collect();
+        calls.sort();
+        calls
+    }
+
+    /// Calls somebody.
+    pub fn dial(&mut self, now: Instant, uri: &str) -> LegId {
+        let offer = self.description(1, Direction::SendRecv);
+        self.call(now, uri, Some(offer), None)
+    }
+
+    /// Calls somebody and leaves the offer to them (RFC 3261 §13.2.1).
+    pub fn dial_without_offer(&mut self, now: Instant, uri: &str) -> LegId {
+        self.call(now, uri, None, None)
+    }
+
+    /// Hangs up, refuses, or gives up a call.
+    pub fn hang_up(&mut self, now: Instant, call: LegId) {
+        self.ua.hang_up(now, call, 603);
+        self.run(now);
+    }
+
+    /// Puts the other party on hold, or takes the call back.
+    pub fn hold(&mut self, now: Instant, call: LegId, held: bool) {
+        let Some(state) = self.calls.get_mut(&call) else { return };
+        state.version += 1;
+        let version = state.version;
+        let direction = if held { Direction::SendOnly } else { Direction::SendRecv };
+        let offer = self.description(version, direction);
+        self.ua.offer(now, call, Some(offer));
+        self.run(now);
+    }
+
+    fn call(
+        &mut self,
+        now: Instant,
+        uri: &str,
+        offer: Option<Bytes>,
+        referred_in: Option<LegId>,
+    ) -> LegId {
+        let (from, to) = (format!("\"{}\" <{}>", self.user, self.uri()), format!("<{uri}>"));
+        let invite = Invite {
+            uri,
+            from: from.as_bytes(),
+            to: to.as_bytes(),
+            call_id: None,
+            hop: self.proxy.filter(|_| referred_in.is_none()).map(Hop::Address),
+            max_forwards: 70,
+            offer,
+            headers: &[],
+        };
+        let id = self.ua.invite(now, invite);
+        self.calls
+            .insert(id, PhoneCall { referred_in, next: None, version: 1, established: false });
+        self.run(now);
+        id
+    }
+
+    fn run(&mut self, now: Instant) {
+        while let Some(event) = self.ua.poll_event() {
+            self.on_event(now, event);
+        }
+    }
+
+    fn on_event(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Incoming(id) => self.on_call(now, id),
+            Event::Progress(id, response) => self.report(now, id, response.status, false),
+            Event::Answered(id, response) => {
+                self.report(now, id, response.status, true);
+                let answer = self.answer_to(id, response.body());
+                self.ua.acknowledge(now, id, &answer);
+                self.established(id);
+            }
+            Event::Acknowledged(id, _) => self.established(id),
+            Event::Offered(id) => {
+                let offer = self
+                    .ua
+                    .offered(id)
+                    .map(|(request, _)| request.body().to_vec())
+                    .unwrap_or_default();
+                let answer = self.answer_to(id, &offer);
+                self.ua.accept_offer(now, id, &answer);
+            }
+            Event::OfferAccepted(id, response) => {
+                let answer = self.answer_to(id, response.body());
+                self.ua.acknowledge(now, id, &answer);
+            }
+            Event::Referred(id) => self.on_refer(now, id),
+            Event::Ended(id, cause) => self.on_ended(now, id, cause),
+            Event::Request { key, request, source } => {
+                let status = if request.method == sip::Method::Options { 200 } else { 405 };
+                let response = self.ua.answer_to(&request, source, status);
+                self.ua.respond(now, key, response, status);
+            }
+            Event::OfferRefused(..) | Event::ReferAnswered(..) | Event::Notified(..) => {}
+        }
+    }
+
+    fn on_call(&mut self, now: Instant, id: LegId) {
+        let Some((request, _)) = self.ua.invitation(id) else { return };
+        let from = request.from();
+        let shown = format!("{} <{}>", String::from_utf8_lossy(from.display), from.uri);
+        self.events.push_back(PhoneEvent::Ringing(id, shown.trim_start().to_owned()));
+        self.ua.progress(now, id, 180, b"");
+        let next = match self.behaviour.answer {
+            Answer::After(wait) => Some((now + wait, Next::Answer)),
+            Answer::Refuse(status, wait) => Some((now + wait, Next::Refuse(status))),
+            Answer::Never | Answer::Silent => None,
+        };
+        self.calls
+            .insert(id, PhoneCall { referred_in: None, next, version: 0, established: false });
+        if let Some((at, _)) = next {
+            self.deadlines.set(at, id);
+        }
+    }
+
+    fn pick_up(&mut self, now: Instant, id: LegId) {
+        let Some((request, _)) = self.ua.invitation(id) else { return };
+        let offer = request.body().to_vec();
+        let answer = self.answer_to(id, &offer);
+        self.ua.accept(now, id, &answer);
+    }
+
+    fn established(&mut self, id: LegId) {
+        if let Some(call) = self.calls.get_mut(&id)
+            && !std::mem::replace(&mut call.established, true)
+        {
+            self.events.push_back(PhoneEvent::Established(id));
+        }
+    }
+
+    fn on_refer(&mut self, now: Instant, id: LegId) {
+        match self.behaviour.refer {
+            OnRefer::Refuse(status) => self.ua.refuse_refer(now, id, status),
+            OnRefer::AcceptOnly => self.ua.accept_refer(now, id),
+            OnRefer::Call => {
+                let target = self.ua.referred(id).and_then(|request| {
+                    let refer_to = NameAddr::parse(request.value(sip::Name::ReferTo)?).ok()?;
+                    Some(refer_to.uri.to_owned())
+                });
+                let Some(target) = target else { return self.ua.refuse_refer(now, id, 400) };
+                self.ua.accept_refer(now, id);
+                self.notify(now, id, 100, false);
+                let at = now + self.behaviour.dial_after;
+                if let Some(call) = self.calls.get_mut(&id) {
+                    call.next = Some((at, Next::Dial));
+                    self.refer_targets.insert(id, target);
+                    self.deadlines.set(at, id);
+                }
+            }
+        }
+    }
+
+    fn dial_referred(&mut self, now: Instant, id: LegId) {
+        let Some(target) = self.refer_targets.remove(&id) else { return };
+        let offer = self.description(1, Direction::SendRecv);
+        self.call(now, &target, Some(offer), Some(id));
+    }
+
+    /// Tells who referred us how the call stands.
+    fn report(&mut self, now: Instant, id: LegId, status: u16, last: bool) {
+        if let Some(referrer) = self.calls.get(&id).and_then(|call| call.referred_in) {
+            self.notify(now, referrer, status, last);
+        }
+    }
+
+    fn notify(&mut self, now: Instant, id: LegId, status: u16, last: bool) {
+        match self.behaviour.notify {
+            Notify::Sipfrag => self.ua.notify(now, id, Some(status), last),
+            Notify::Empty => self.ua.notify(now, id, None, last),
+            Notify::Never => {}
+        }
+    }
+
+    fn on_ended(&mut self, now: Instant, id: LegId, cause: Cause) {
+        if let Cause::Refused(failure) = &cause {
+            self.report(now, id, failure.status, true);
+        }
+        self.refer_targets.remove(&id);
+        if self.calls.remove(&id).is_some() {
+            self.events.push_back(PhoneEvent::Closed(id, cause));
+        }
+    }
+
+    /// Our answer to an offer, or our offer when there is none.
+    fn answer_to(&mut self, id: LegId, offer: &[u8]) -> Bytes {
+        let direction = Sdp::parse(offer)
+            .ok()
+            .and_then(|sdp| sdp.media().next().map(|media| media.direction.reverse()))
+            .unwrap_or(Direction::SendRecv);
+        let version = self.calls.get_mut(&id).map_or(1, |call| {
+            call.version += 1;
+            call.version
+        });
+        self.description(version, direction)
+    }
+
+    fn description(&self, version: u64, direction: Direction) -> Bytes {
+        let ip = self.address.ip();
+        let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
+        let (user, port, direction) =
+            (&self.user, u32::from(self.address.port()) % 10_000 + 20_000, direction.as_str());
+        Bytes::from(format!(
+            "v=0\r\no={user} 1 {version} IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
+             m=audio {port} RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\n\
+             a=rtpmap:101 telephone-event/8000\r\na={direction}\r\n"
+        ))
+    }
+}
+
+fn next(calls: &Map<LegId, PhoneCall>, id: LegId) -> Option<Instant> {
+    calls.get(&id)?.next.map(|(at, _)| at)
+}

@@ -1,0 +1,194 @@
+//! One leg: our dialog with one party, from its INVITE to its end.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use sip::{Headers, Method, Name, Request};
+
+use crate::dialog::Dialog;
+use crate::ids::{Branch, Tag};
+use crate::timer::T1;
+use crate::transaction::{Hop, ServerKey};
+
+/// Names a leg: our tag in its dialog.
+pub type LegId = Tag;
+
+/// What is known of one leg. It exists from the INVITE until its one [`Ended`](super::Event::Ended).
+pub(super) struct Leg {
+    pub(super) dialog: Dialog,
+    /// Where our next request goes.
+    pub(super) hop: Hop,
+    pub(super) state: State,
+    pub(super) offer: Offer,
+    /// A re-INVITE of ours that waits until the peer's is through: its offer, and which try it is.
+    pub(super) waiting: Option<(Option<Bytes>, u32)>,
+    /// Our 2xx that was not acknowledged yet.
+    pub(super) unacked: Option<Unacked>,
+    /// The last ACK we sent, for every retransmission of the 2xx asks for it again.
+    pub(super) acked: Option<Acked>,
+    /// A 2xx whose offer awaits our answer, which goes into the ACK.
+    pub(super) owed: Option<Owed>,
+    /// Answers of other forks: acknowledged and hung up.
+    pub(super) forks: Vec<Fork>,
+    pub(super) refer: Option<Refer>,
+    /// The methods that the peer's Allow listed.
+    pub(super) allow: Allow,
+    /// The user hung up: it hears of nothing but the end.
+    pub(super) released: bool,
+}
+
+/// Where a leg stands.
+pub(super) enum State {
+    /// We sent an INVITE.
+    Inviting { branch: Branch, provisional: bool, offered: bool, cancel: Cancel },
+    /// We received one, and did not answer it finally.
+    Invited { key: ServerKey, request: Box<Request>, source: SocketAddr },
+    /// The INVITE was accepted.
+    Established,
+    /// We sent BYE.
+    Closing,
+}
+
+/// Whether our INVITE shall be cancelled.
+#[derive(Clone, Copy)]
+pub(super) enum Cancel {
+    No,
+    /// Yes, as soon as a provisional response allows it (RFC 3261 §9.1).
+    Wanted,
+    /// CANCEL was sent: the INVITE is forgotten at this time, answered or not.
+    Sent(Instant),
+}
+
+/// The one re-INVITE that may be under way (RFC 3261 §14).
+pub(super) enum Offer {
+    None,
+    /// Ours, awaiting its answer.
+    Sent {
+        branch: Branch,
+        body: Option<Bytes>,
+        give_up: Instant,
+        attempt: u32,
+    },
+    /// Ours, to be sent again after a 491.
+    Backoff {
+        body: Option<Bytes>,
+        at: Instant,
+        attempt: u32,
+    },
+    /// The peer's, awaiting our user's answer.
+    Received {
+        key: ServerKey,
+        request: Box<Request>,
+        source: SocketAddr,
+    },
+}
+
+/// A 2xx that is retransmitted until its ACK (RFC 3261 §13.3.1.4).
+pub(super) struct Unacked {
+    pub(super) key: ServerKey,
+    pub(super) seq: u32,
+    pub(super) status: u16,
+    pub(super) bytes: Bytes,
+    pub(super) retransmit: Instant,
+    pub(super) interval: Duration,
+    pub(super) give_up: Instant,
+}
+
+pub(super) struct Acked {
+    pub(super) seq: u32,
+    pub(super) bytes: Bytes,
+    /// The re-INVITE's or INVITE's answer is acknowledged as long as its transaction lives.
+    pub(super) until: Instant,
+}
+
+/// The 2xx that our user owes an answer.
+pub(super) struct Owed {
+    pub(super) seq: u32,
+    pub(super) offer: Bytes,
+    pub(super) give_up: Instant,
+}
+
+pub(super) struct Fork {
+    pub(super) tag: Box<str>,
+    pub(super) hop: Hop,
+    pub(super) ack: Bytes,
+}
+
+/// A REFER that we received, until it is answered, or sent, until its subscription ends.
+pub(super) enum Refer {
+    /// Ours: the phone reports by NOTIFY (RFC 3515 §2.4.4).
+    Sent,
+    /// The peer's, unanswered.
+    Received { key: ServerKey, request: Box<Request>, source: SocketAddr },
+    /// The peer's: we report.
+    Notifying,
+}
+
+impl Leg {
+    pub(super) fn new(dialog: Dialog, hop: Hop, state: State) -> Self {
+        Self {
+            dialog,
+            hop,
+            state,
+            offer: Offer::None,
+            waiting: None,
+            unacked: None,
+            acked: None,
+            owed: None,
+            forks: Vec::new(),
+            refer: None,
+            allow: Allow::default(),
+            released: false,
+        }
+    }
+
+    /// The earliest of everything this leg waits for.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let cancel = match self.state {
+            State::Inviting { cancel: Cancel::Sent(at), .. } => Some(at),
+            State::Inviting { .. }
+            | State::Invited { .. }
+            | State::Established
+            | State::Closing => None,
+        };
+        let offer = match self.offer {
+            Offer::Sent { give_up: at, .. } | Offer::Backoff { at, .. } => Some(at),
+            Offer::None | Offer::Received { .. } => None,
+        };
+        let unacked = self.unacked.as_ref().map(|unacked| unacked.retransmit.min(unacked.give_up));
+        let acked = self.acked.as_ref().map(|acked| acked.until);
+        let owed = self.owed.as_ref().map(|owed| owed.give_up);
+        [cancel, offer, unacked, acked, owed].into_iter().flatten().min()
+    }
+
+    pub(super) fn learn_allow(&mut self, headers: &Headers) {
+        if let Some(allow) = Allow::of(headers) {
+            self.allow = allow;
+        }
+    }
+}
+
+impl Unacked {
+    pub(super) fn new(now: Instant, key: ServerKey, seq: u32, status: u16, bytes: Bytes) -> Self {
+        let give_up = now + crate::timer::T1X64;
+        Self { key, seq, status, bytes, retransmit: now + T1, interval: T1, give_up }
+    }
+}
+
+/// The methods a peer said it takes, in its Allow header. Empty when it said nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allow(u32);
+
+impl Allow {
+    pub(super) fn of(headers: &Headers) -> Option<Self> {
+        headers.value(Name::Allow)?;
+        let methods = headers.values(Name::Allow).map(Method::parse);
+        Some(Self(methods.fold(0, |set, method| set | 1 << method as u32)))
+    }
+
+    /// Whether the peer listed this method.
+    pub fn contains(self, method: Method) -> bool {
+        self.0 & 1 << method as u32 != 0
+    }
+}

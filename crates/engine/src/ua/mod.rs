@@ -1,0 +1,511 @@
+//! The user agent (RFC 3261 §8, §12–§15): legs on top of transactions.
+//!
+//! It does what every user agent must (ACK, CANCEL, the BYE of lost forks, retransmitted 2xx, glare,
+//! 481 and its kin) and leaves what one may decide to its user: the call engine, or a software
+//! phone. A leg that was born ends with exactly one [`Event::Ended`]; after
+//! [`hang_up`](UserAgent::hang_up) that is all its user hears of it.
+
+mod answer;
+mod invite;
+mod leg;
+mod offer;
+mod refer;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+use sip::{Message, Method, Name, Request, Response, Writer};
+
+pub use self::invite::Invite;
+pub use self::leg::{Allow, LegId};
+use self::leg::{Cancel, Leg, Offer, State};
+pub use crate::dialog::Identity;
+use crate::hash::{Keyed, Map};
+use crate::ids::{Ids, Tag};
+use crate::timer::Deadlines;
+use crate::transaction::{self, Transactions};
+pub use crate::transaction::{Output, ServerKey};
+
+/// The methods we take, as our Allow header lists them.
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY";
+
+/// What happened to a leg, or beside all legs.
+#[derive(Debug)]
+pub enum Event {
+    /// Somebody calls: see [`UserAgent::invitation`]; answer with `progress`, `accept`, `reject`.
+    Incoming(LegId),
+    /// Our INVITE got a provisional answer other than 100.
+    Progress(LegId, Response),
+    /// Our INVITE was accepted. When it carried no offer, this response does, and
+    /// [`UserAgent::acknowledge`] is due.
+    Answered(LegId, Response),
+    /// Our 2xx was acknowledged; the body is the answer when our 2xx carried the offer.
+    Acknowledged(LegId, Bytes),
+    /// The peer sent a re-INVITE: see [`UserAgent::offered`]; answer with `accept_offer` or
+    /// `refuse_offer`.
+    Offered(LegId),
+    /// Our re-INVITE was accepted. When it carried no offer, `acknowledge` is due.
+    OfferAccepted(LegId, Response),
+    /// Our re-INVITE was refused; the session stands as it was.
+    OfferRefused(LegId, Failure),
+    /// Our REFER was answered finally; `Ok` is a 2xx.
+    ReferAnswered(LegId, Result<(), Failure>),
+    /// The phone we referred reports: the status line it sent, if any.
+    Notified(LegId, Option<Failure>),
+    /// The peer asks us to call somebody: see [`UserAgent::referred`]; answer with `accept_refer`
+    /// or `refuse_refer`.
+    Referred(LegId),
+    /// The leg is no more.
+    Ended(LegId, Cause),
+    /// A request outside any dialog, to be answered with [`UserAgent::respond`].
+    Request {
+        /// Names the transaction.
+        key: ServerKey,
+        /// The request.
+        request: Request,
+        /// Where it came from.
+        source: SocketAddr,
+    },
+}
+
+/// Why a leg ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Our INVITE was refused or not answered.
+    Refused(Failure),
+    /// The peer took its INVITE back before we answered.
+    Cancelled,
+    /// The peer hung up; the Q.850 cause of its Reason header (RFC 3326).
+    Bye(Option<u16>),
+    /// We hung up or refused.
+    Released,
+    /// The peer lost the dialog or never acknowledged it. We sent a BYE all the same.
+    Lost(Failure),
+}
+
+/// A final answer that is not a success, or its absence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Whether a peer said it or we did.
+    pub kind: FailureKind,
+    /// SIP status code; 408 for silence and 503 for an unreachable peer (RFC 3261 §8.1.3.1).
+    pub status: u16,
+    /// Reason phrase.
+    pub reason: String,
+    /// Q.850 cause of the Reason header (RFC 3326), when there is one.
+    pub q850: Option<u16>,
+}
+
+/// Who said a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The peer answered so.
+    Answered,
+    /// The peer did not answer in time.
+    TimedOut,
+    /// There was no way to the peer.
+    Unreachable,
+}
+
+impl Failure {
+    pub(crate) fn answered(response: &Response) -> Self {
+        Self {
+            kind: FailureKind::Answered,
+            status: response.status,
+            reason: response.reason_text().into_owned(),
+            q850: q850(response),
+        }
+    }
+
+    pub(crate) fn ours(kind: FailureKind, status: u16, reason: &str) -> Self {
+        Self { kind, status, reason: reason.to_owned(), q850: None }
+    }
+
+    pub(crate) fn timed_out() -> Self {
+        Self::ours(FailureKind::TimedOut, 408, "Request Timeout")
+    }
+
+    pub(crate) fn unreachable() -> Self {
+        Self::ours(FailureKind::Unreachable, 503, "Service Unavailable")
+    }
+}
+
+/// What a client transaction was for.
+#[derive(Clone, Copy, Debug)]
+struct Owner {
+    leg: LegId,
+    purpose: Purpose,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Invite,
+    Offer,
+    Refer,
+    Bye,
+    /// CANCEL, NOTIFY, the BYE of a lost fork: nothing depends on the answer.
+    Courtesy,
+}
+
+/// Legs on top of transactions.
+pub struct UserAgent {
+    identity: Identity,
+    ids: Ids,
+    transactions: Transactions<Owner>,
+    legs: Map<LegId, Leg>,
+    deadlines: Deadlines<LegId>,
+    events: VecDeque<Event>,
+    stats: Stats,
+}
+
+/// What became of the datagrams that were not part of a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Broken requests answered 400 or 505.
+    pub refused: u64,
+    /// Broken datagrams dropped: nothing in them could be answered.
+    pub dropped: u64,
+}
+
+impl UserAgent {
+    /// A user agent that appears as `identity`. The seed must come from the operating system's
+    /// entropy: tags and branches are made of it.
+    pub fn new(identity: Identity, seed: [u8; 32]) -> Self {
+        let mut ids = Ids::new(seed);
+        let hash = Keyed::new(ids.key());
+        Self {
+            identity,
+            ids,
+            transactions: Transactions::new(hash),
+            legs: hash.map(),
+            deadlines: Deadlines::new(),
+            events: VecDeque::new(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// A datagram from the network. What cannot be parsed is answered 400 or dropped.
+    pub fn receive(&mut self, now: Instant, source: SocketAddr, datagram: Bytes) {
+        match Message::parse(datagram.clone()) {
+            Ok(message) => {
+                let event = self.transactions.receive(now, source, message);
+                self.on_transaction(now, event);
+            }
+            Err(error) => match sip::bad_request(&datagram, source, &error.to_string()) {
+                Some(answer) => {
+                    self.stats.refused += 1;
+                    self.transactions.transmit(source, answer);
+                }
+                None => self.stats.dropped += 1,
+            },
+        }
+    }
+
+    /// The answer to [`Output::Resolve`]: an address, or none.
+    pub fn resolved(&mut self, now: Instant, query: u64, address: Option<SocketAddr>) {
+        let event = self.transactions.resolved(now, query, address);
+        self.on_transaction(now, event);
+    }
+
+    /// Runs everything that is due.
+    pub fn expire(&mut self, now: Instant) {
+        while let Some(event) = self.transactions.expire(now) {
+            self.on_transaction(now, Some(event));
+        }
+        while let Some(id) = self.expired(now) {
+            self.on_leg_timeout(now, id);
+        }
+    }
+
+    /// When [`Self::expire`] wants to be called next.
+    pub fn next_timeout(&mut self) -> Option<Instant> {
+        let legs = &self.legs;
+        let leg = self.deadlines.next(|id| legs.get(&id)?.next_timeout());
+        [leg, self.transactions.next_timeout()].into_iter().flatten().min()
+    }
+
+    /// The next thing to do outside.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.transactions.poll()
+    }
+
+    /// The next thing the user must hear of.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Whether no leg, transaction or timer is left.
+    pub fn is_idle(&mut self) -> bool {
+        self.legs.is_empty() && self.transactions.len() == 0 && self.next_timeout().is_none()
+    }
+
+    /// Legs that are not over.
+    pub fn leg_count(&self) -> usize {
+        self.legs.len()
+    }
+
+    /// What became of broken datagrams.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// The Call-ID of a leg's dialog.
+    pub fn call_id(&self, leg: LegId) -> Option<std::sync::Arc<str>> {
+        self.legs.get(&leg).map(|leg| leg.dialog.call_id.clone())
+    }
+
+    /// What the peer's Allow listed.
+    pub fn allow(&self, leg: LegId) -> Allow {
+        self.legs.get(&leg).map(|leg| leg.allow).unwrap_or_default()
+    }
+
+    /// Answers a request that came outside any dialog.
+    pub fn respond(&mut self, now: Instant, key: ServerKey, response: Writer, status: u16) {
+        self.transactions.respond(now, key, status, response.finish());
+    }
+
+    /// An answer to `request` with our Allow, as 200 to OPTIONS and 405 need it.
+    pub fn answer_to(&mut self, request: &Request, source: SocketAddr, status: u16) -> Writer {
+        let tag = self.ids.tag().to_string();
+        let mut response = sip::respond(request, status, &tag, source);
+        if matches!(status, 200 | 405) {
+            response.header("Allow", ALLOW);
+        }
+        if status == 200 {
+            response.header("Accept", "application/sdp").header("Supported", "");
+        }
+        response
+    }
+
+    /// Random identifiers for the user's own needs.
+    pub(crate) fn ids(&mut self) -> &mut Ids {
+        &mut self.ids
+    }
+
+    /// Ends a leg in whatever way its state asks for: refuses (with `status`), cancels, or hangs
+    /// up. Its `Ended` comes when the peer agreed or can no longer object.
+    pub fn hang_up(&mut self, now: Instant, id: LegId, status: u16) {
+        let Some(leg) = self.legs.get_mut(&id).filter(|leg| !leg.released) else { return };
+        leg.released = true;
+        match &mut leg.state {
+            State::Invited { .. } => self.reject(now, id, status),
+            State::Inviting { cancel, provisional, .. } => {
+                *cancel = Cancel::Wanted;
+                if *provisional {
+                    self.send_cancel(now, id);
+                }
+            }
+            State::Established => self.close(now, id),
+            State::Closing => {}
+        }
+    }
+
+    fn on_transaction(&mut self, now: Instant, event: Option<transaction::Event<Owner>>) {
+        use transaction::Event as E;
+        match event {
+            None => {}
+            Some(E::Request { key, request, source, merged }) => {
+                self.on_request(now, key, request, source, merged);
+            }
+            Some(E::Ack { request }) => self.on_ack(now, &request),
+            Some(E::Cancel { key, request, source, leg }) => {
+                self.on_cancel(now, key, &request, source, leg);
+            }
+            Some(E::Response { owner, response }) => self.on_response(now, owner, response),
+            Some(E::TimedOut { owner }) => self.on_failure(now, owner, Failure::timed_out()),
+            Some(E::Unreachable { owner }) => self.on_failure(now, owner, Failure::unreachable()),
+        }
+    }
+
+    fn on_response(&mut self, now: Instant, owner: Owner, response: Response) {
+        match (owner.purpose, response.status) {
+            (Purpose::Invite, 100..=199) => self.on_progress(now, owner.leg, response),
+            (Purpose::Invite, 200..=299) => self.on_answer(now, owner.leg, response),
+            (Purpose::Offer, 200..=299) => self.on_offer_accepted(now, owner.leg, response),
+            (Purpose::Refer, 200..=299) => {
+                self.tell(owner.leg, Event::ReferAnswered(owner.leg, Ok(())));
+            }
+            (Purpose::Bye, 200..) => self.end(now, owner.leg, Cause::Released),
+            (_, 300..) => self.on_failure(now, owner, Failure::answered(&response)),
+            (Purpose::Offer | Purpose::Refer | Purpose::Bye | Purpose::Courtesy, _)
+            | (Purpose::Invite, _) => {}
+        }
+    }
+
+    /// A request of ours got a refusal, silence, or nowhere.
+    fn on_failure(&mut self, now: Instant, owner: Owner, failure: Failure) {
+        match owner.purpose {
+            Purpose::Invite => {
+                // A refusal by another fork, or after the 2xx, changes nothing.
+                if self
+                    .legs
+                    .get(&owner.leg)
+                    .is_some_and(|leg| matches!(leg.state, State::Inviting { .. }))
+                {
+                    self.end(now, owner.leg, Cause::Refused(failure));
+                }
+            }
+            Purpose::Offer => self.on_offer_failure(now, owner.leg, failure),
+            Purpose::Refer => {
+                if let Some(leg) = self.legs.get_mut(&owner.leg) {
+                    leg.refer = None;
+                }
+                self.tell(owner.leg, Event::ReferAnswered(owner.leg, Err(failure)));
+            }
+            Purpose::Bye => self.end(now, owner.leg, Cause::Released),
+            Purpose::Courtesy => {}
+        }
+    }
+
+    /// A new request, whatever it is.
+    fn on_request(
+        &mut self,
+        now: Instant,
+        key: ServerKey,
+        request: Request,
+        source: SocketAddr,
+        merged: bool,
+    ) {
+        if let Some(status) = refusal(&request, merged) {
+            return self.refuse_request(now, key, &request, source, status);
+        }
+        let Some(tag) = request.to_tag() else {
+            return match request.method {
+                Method::Invite => self.on_invite(now, key, request, source),
+                // A BYE or PRACK without a dialog has nothing to end or confirm.
+                Method::Bye | Method::Prack | Method::Update => {
+                    self.refuse_request(now, key, &request, source, 481);
+                }
+                _ => self.events.push_back(Event::Request { key, request, source }),
+            };
+        };
+        let leg = Tag::parse(tag)
+            .filter(|id| self.legs.get(id).is_some_and(|leg| leg.dialog.is_of(&request)));
+        let Some(id) = leg else { return self.refuse_request(now, key, &request, source, 481) };
+        let in_order =
+            self.legs.get_mut(&id).is_some_and(|leg| leg.dialog.accept_seq(request.cseq().number));
+        if !in_order {
+            return self.refuse_request(now, key, &request, source, 500);
+        }
+        match request.method {
+            Method::Invite => self.on_offer(now, id, key, request, source),
+            Method::Bye => self.on_bye(now, id, key, &request, source),
+            Method::Refer => self.on_refer(now, id, key, request, source),
+            Method::Notify => self.on_notify(now, id, key, &request, source),
+            Method::Options => self.refuse_request(now, key, &request, source, 200),
+            Method::Other => self.refuse_request(now, key, &request, source, 501),
+            _ => self.refuse_request(now, key, &request, source, 405),
+        }
+    }
+
+    /// Answers a request at once, with what the status asks for beside it.
+    fn refuse_request(
+        &mut self,
+        now: Instant,
+        key: ServerKey,
+        request: &Request,
+        source: SocketAddr,
+        status: u16,
+    ) {
+        let mut response = self.answer_to(request, source, status);
+        match status {
+            415 => drop(
+                response.header("Accept", "application/sdp").header("Accept-Encoding", "identity"),
+            ),
+            420 => {
+                for required in request.values(Name::Require) {
+                    response.bytes("Unsupported", required);
+                }
+            }
+            489 => drop(response.header("Allow-Events", "refer")),
+            500 => drop(response.header("Retry-After", self.ids.number() % 10)),
+            _ => {}
+        }
+        self.respond(now, key, response, status);
+    }
+
+    fn on_leg_timeout(&mut self, now: Instant, id: LegId) {
+        self.expire_cancel(now, id);
+        self.expire_unacked(now, id);
+        self.expire_offer(now, id);
+        self.arm(id);
+    }
+
+    /// Remembers the leg's earliest deadline, after anything that may have moved it.
+    fn arm(&mut self, id: LegId) {
+        if let Some(at) = self.legs.get(&id).and_then(Leg::next_timeout) {
+            self.deadlines.set(at, id);
+        }
+    }
+
+    fn expired(&mut self, now: Instant) -> Option<LegId> {
+        let legs = &self.legs;
+        self.deadlines.expired(now, |id| legs.get(&id)?.next_timeout())
+    }
+
+    /// Reports on a leg, unless its user has hung up.
+    fn tell(&mut self, id: LegId, event: Event) {
+        if self.legs.get(&id).is_some_and(|leg| !leg.released) {
+            self.events.push_back(event);
+        }
+    }
+
+    /// The one place where a leg goes away.
+    fn end(&mut self, now: Instant, id: LegId, cause: Cause) {
+        let Some(leg) = self.legs.remove(&id) else { return };
+        let cause = if leg.released { Cause::Released } else { cause };
+        // What the peer asked and nobody will answer any more.
+        if let Offer::Received { key, request, source } = leg.offer {
+            self.refuse_request(now, key, &request, source, 487);
+        }
+        if let Some(leg::Refer::Received { key, request, source }) = leg.refer {
+            self.refuse_request(now, key, &request, source, 481);
+        }
+        self.events.push_back(Event::Ended(id, cause));
+    }
+}
+
+/// What every user agent refuses, before it looks at the method (RFC 3261 §8.2).
+fn refusal(request: &Request, merged: bool) -> Option<u16> {
+    let is_sdp = |content: &str| content.eq_ignore_ascii_case("application/sdp");
+    if merged {
+        return Some(482);
+    }
+    if !matches!(
+        sip::Uri::parse(request.uri()).map(|uri| uri.scheme),
+        Ok(sip::Scheme::Sip | sip::Scheme::Tel)
+    ) {
+        return Some(416);
+    }
+    if request.method == Method::Other && request.to_tag().is_none() {
+        return Some(501);
+    }
+    if request.values(Name::Require).next().is_some() {
+        return Some(420);
+    }
+    if request.method == Method::Invite && !request.body().is_empty() {
+        let encoded = request
+            .value(Name::ContentEncoding)
+            .is_some_and(|value| !value.eq_ignore_ascii_case(b"identity"));
+        if encoded || !request.content_type().is_none_or(is_sdp) {
+            return Some(415);
+        }
+    }
+    None
+}
+
+/// The Q.850 cause of a Reason header (RFC 3326).
+fn q850(headers: &sip::Headers) -> Option<u16> {
+    headers.values(Name::Reason).filter_map(|reason| str::from_utf8(reason).ok()).find_map(
+        |reason| {
+            let (protocol, parameters) = reason.split_once(';')?;
+            protocol.trim().eq_ignore_ascii_case("Q.850").then_some(())?;
+            parameters.split(';').find_map(|parameter| {
+                let (name, value) = parameter.split_once('=')?;
+                name.trim().eq_ignore_ascii_case("cause").then(|| value.trim().parse().ok())?
+            })
+        },
+    )
+}

@@ -1,0 +1,209 @@
+//! Re-INVITEs, ours and the peer's: one at a time in a dialog, and what happens when two cross
+//! (RFC 3261 §14).
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use sip::{Method, Request, Response};
+
+use super::invite::{capabilities, finish};
+use super::leg::{Offer, State, Unacked};
+use super::{Event, Failure, LegId, Owner, Purpose, UserAgent};
+use crate::ids::Branch;
+use crate::limits::MAX_GLARE_RETRIES;
+use crate::timer::T1X64;
+use crate::transaction::ServerKey;
+
+impl UserAgent {
+    /// Sends a re-INVITE, with an offer or asking for one. Waits its turn when another one is
+    /// under way.
+    pub fn offer(&mut self, now: Instant, id: LegId, body: Option<Bytes>) {
+        self.send_offer(now, id, body, 0);
+    }
+
+    /// The re-INVITE that waits for an answer, and where it came from.
+    pub fn offered(&self, id: LegId) -> Option<(&Request, SocketAddr)> {
+        match &self.legs.get(&id)?.offer {
+            Offer::Received { request, source, .. } => Some((request, *source)),
+            Offer::None | Offer::Sent { .. } | Offer::Backoff { .. } => None,
+        }
+    }
+
+    /// Accepts the peer's re-INVITE, with the answer to its offer or the offer it lacked.
+    pub fn accept_offer(&mut self, now: Instant, id: LegId, sdp: &[u8]) {
+        let Some((key, request, source)) = self.take_offer(now, id) else { return };
+        let mut response = sip::respond(&request, 200, "", source);
+        response.header("Contact", format_args!("<{}>", self.identity.contact));
+        capabilities(&mut response);
+        let bytes = finish(response, Some(sdp));
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.unacked = Some(Unacked::new(now, key, request.cseq().number, 200, bytes.clone()));
+        }
+        self.transactions.respond(now, key, 200, bytes);
+        self.arm(id);
+    }
+
+    /// Refuses the peer's re-INVITE: the session stays as it is.
+    pub fn refuse_offer(&mut self, now: Instant, id: LegId, status: u16) {
+        if let Some((key, request, source)) = self.take_offer(now, id) {
+            self.refuse_request(now, key, &request, source, status);
+        }
+    }
+
+    /// Takes the peer's re-INVITE, which is about to be answered; ours, if one waited for that, is
+    /// next.
+    fn take_offer(
+        &mut self,
+        now: Instant,
+        id: LegId,
+    ) -> Option<(ServerKey, Box<Request>, SocketAddr)> {
+        let leg = self.legs.get_mut(&id)?;
+        if !matches!(leg.offer, Offer::Received { .. }) {
+            return None;
+        }
+        let taken = std::mem::replace(&mut leg.offer, Offer::None);
+        if let Some((body, attempt)) = leg.waiting.take() {
+            self.back_off(now, id, body, attempt);
+        }
+        let Offer::Received { key, request, source } = taken else { return None };
+        Some((key, request, source))
+    }
+
+    /// A re-INVITE of the peer.
+    pub(super) fn on_offer(
+        &mut self,
+        now: Instant,
+        id: LegId,
+        key: ServerKey,
+        request: Request,
+        source: SocketAddr,
+    ) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let refusal = match (&leg.state, &leg.offer) {
+            (State::Closing, _) => Some(481),
+            (State::Inviting { .. } | State::Invited { .. }, _) => Some(491),
+            // RFC 3261 §14.2: two offers cross, or the second comes before the first was answered.
+            (State::Established, Offer::Sent { .. }) => Some(491),
+            (State::Established, Offer::Received { .. }) => Some(500),
+            // It overtook the ACK of the INVITE before it (RFC 5407 §3.1.4).
+            (State::Established, _) if leg.unacked.is_some() || leg.owed.is_some() => Some(491),
+            (State::Established, Offer::None | Offer::Backoff { .. }) => None,
+        };
+        if let Some(status) = refusal {
+            return self.refuse_request(now, key, &request, source, status);
+        }
+        leg.dialog.refresh_target(&request);
+        leg.hop = leg.dialog.hop().unwrap_or(leg.hop.clone());
+        leg.learn_allow(&request);
+        let trying = sip::respond(&request, 100, "", source);
+        // Ours, if it waits out a 491, is tried again later: the peer's goes first.
+        if let Offer::Backoff { body, attempt, .. } = std::mem::replace(
+            &mut leg.offer,
+            Offer::Received { key, request: Box::new(request), source },
+        ) {
+            leg.waiting = Some((body, attempt));
+        }
+        self.transactions.respond(now, key, 100, trying.finish());
+        self.events.push_back(Event::Offered(id));
+    }
+
+    fn send_offer(&mut self, now: Instant, id: LegId, body: Option<Bytes>, attempt: u32) {
+        let branch = self.ids.branch();
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        if !matches!(leg.state, State::Established) {
+            return self.tell(id, Event::OfferRefused(id, Failure::unreachable()));
+        }
+        if !matches!(leg.offer, Offer::None) || leg.unacked.is_some() || leg.owed.is_some() {
+            return self.back_off(now, id, body, attempt);
+        }
+        let seq = leg.dialog.next_seq();
+        let mut writer = leg.dialog.request(Method::Invite, seq, branch, &self.identity);
+        writer.header("Contact", format_args!("<{}>", self.identity.contact));
+        capabilities(&mut writer);
+        let bytes = finish(writer, body.as_deref());
+        leg.offer = Offer::Sent { branch, body, give_up: now + T1X64, attempt };
+        let owner = Owner { leg: id, purpose: Purpose::Offer };
+        let hop = leg.hop.clone();
+        if self.transactions.request(now, branch, Method::Invite, hop, bytes, owner).is_err() {
+            self.on_offer_failure(now, id, Failure::unreachable());
+        }
+        self.arm(id);
+    }
+
+    pub(super) fn on_offer_accepted(&mut self, now: Instant, id: LegId, response: Response) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let seq = response.cseq().number;
+        let Offer::Sent { body, .. } = &leg.offer else {
+            // The 2xx once more: so is its ACK.
+            if let Some(acked) = leg.acked.as_ref().filter(|acked| acked.seq == seq) {
+                self.transactions.send(&leg.hop, acked.bytes.clone());
+            }
+            return;
+        };
+        let offered = body.is_some();
+        leg.offer = Offer::None;
+        leg.dialog.refresh_target(&response);
+        leg.hop = leg.dialog.hop().unwrap_or(leg.hop.clone());
+        leg.learn_allow(&response);
+        if matches!(leg.state, State::Closing) {
+            let offer = (!offered).then(|| sip::sdp::rejecting(response.body()));
+            return self.send_ack(now, id, seq, offer.as_deref());
+        }
+        self.answered(now, id, seq, offered, response.body());
+        self.tell(id, Event::OfferAccepted(id, response));
+    }
+
+    pub(super) fn on_offer_failure(&mut self, now: Instant, id: LegId, failure: Failure) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Offer::Sent { body, attempt, .. } = &leg.offer else { return };
+        let (body, attempt) = (body.clone(), *attempt);
+        leg.offer = Offer::None;
+        match failure.status {
+            491 if attempt < MAX_GLARE_RETRIES => self.back_off(now, id, body, attempt + 1),
+            // RFC 3261 §12.2.1.2: the peer knows nothing of the dialog, or is gone.
+            408 | 481 => self.lose(now, id, failure),
+            _ => self.tell(id, Event::OfferRefused(id, failure)),
+        }
+    }
+
+    /// RFC 3261 §14.1: the owner of the Call-ID waits longer, so that the two do not meet again.
+    fn back_off(&mut self, now: Instant, id: LegId, body: Option<Bytes>, attempt: u32) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let (low, high) = if leg.dialog.is_uac { (2100, 4000) } else { (0, 2000) };
+        let wait = self.ids.wait(Duration::from_millis(low), Duration::from_millis(high));
+        if matches!(leg.offer, Offer::None) {
+            leg.offer = Offer::Backoff { body, at: now + wait, attempt };
+        } else {
+            leg.waiting = Some((body, attempt));
+        }
+        self.arm(id);
+    }
+
+    pub(super) fn expire_offer(&mut self, now: Instant, id: LegId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        if let Some(owed) = leg.owed.take_if(|owed| owed.give_up <= now) {
+            // Our user never answered: the peer's offer is refused, and the call with it.
+            self.send_ack(now, id, owed.seq, Some(&sip::sdp::rejecting(&owed.offer)));
+            return self.lose(now, id, Failure::timed_out());
+        }
+        match &leg.offer {
+            Offer::Backoff { body, at, attempt } if *at <= now => {
+                let (body, attempt) = (body.clone(), *attempt);
+                leg.offer = Offer::None;
+                self.send_offer(now, id, body, attempt);
+            }
+            Offer::Sent { branch, give_up, .. } if *give_up <= now => {
+                let branch: Branch = *branch;
+                self.transactions.cancel(
+                    now,
+                    branch,
+                    Owner { leg: id, purpose: Purpose::Courtesy },
+                );
+                self.transactions.abandon(now, branch);
+                self.on_offer_failure(now, id, Failure::timed_out());
+            }
+            Offer::None | Offer::Sent { .. } | Offer::Backoff { .. } | Offer::Received { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Random phones, a random network, random commands; virtual time and fixed seeds.
+//!
+//! `SEED=7 cargo test -p engine --test simulation` replays one run, with its ladder.
+//! `SEEDS=200000` runs that many.
+
+mod world;
+
+use std::time::Duration;
+
+use engine::phone::{Answer, Notify, OnRefer};
+use engine::{CommandId, Mode};
+use world::{Fate, World};
+
+#[test]
+fn whatever_happens_every_command_ends_once_and_nothing_is_left() {
+    if let Ok(seed) = std::env::var("SEED") {
+        let world = run(seed.parse().expect("SEED is a number"));
+        return println!("{}", world.ladder);
+    }
+    let seeds =
+        std::env::var("SEEDS").map_or(20_000, |seeds| seeds.parse().expect("SEEDS is a number"));
+    let mut outcomes = [0_u64; 2];
+    for seed in 0..seeds {
+        let world =
+            std::panic::catch_unwind(|| run(seed)).unwrap_or_else(|_| panic!("SEED={seed}"));
+        for result in world.done.values() {
+            outcomes[usize::from(result.is_ok())] += 1;
+        }
+    }
+    println!("{seeds} seeds: {} commands succeeded, {} failed", outcomes[1], outcomes[0]);
+    // A simulation in which everything fails, or nothing does, tests little.
+    assert!(outcomes.iter().all(|count| *count * 10 > seeds), "lopsided: {outcomes:?}");
+}
+
+/// SplitMix64: small, and the same everywhere.
+#[derive(Clone)]
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len() as u64) as usize]
+    }
+
+    fn millis(&mut self, below: u64) -> Duration {
+        Duration::from_millis(self.below(below))
+    }
+}
+
+fn run(seed: u64) -> World {
+    let mut random = Random(seed);
+    let mut world = World::new(seed);
+    for phone in &mut world.phones {
+        let wait = random.millis(8000);
+        phone.behaviour.answer = match random.below(8) {
+            0 => Answer::Refuse(random.pick(&[486, 603, 404, 480, 503, 302, 401]), wait),
+            1 => Answer::Never,
+            2 => Answer::Silent,
+            _ => Answer::After(wait),
+        };
+        phone.behaviour.refer = match random.below(6) {
+            0 => OnRefer::Refuse(random.pick(&[405, 420, 501, 603, 400, 481])),
+            1 => OnRefer::AcceptOnly,
+            _ => OnRefer::Call,
+        };
+        phone.behaviour.notify =
+            random.pick(&[Notify::Sipfrag, Notify::Sipfrag, Notify::Empty, Notify::Never]);
+        phone.behaviour.dial_after = random.millis(3000);
+    }
+    world.network = network(&mut random);
+    let mut commands = Vec::new();
+    for _ in 0..1 + random.below(6) {
+        act(&mut world, &mut random, &mut commands);
+        let pause = if random.one_in(3) { random.millis(40_000) } else { random.millis(300) };
+        world.run_for(pause);
+    }
+    settle(&mut world, &commands);
+    world
+}
+
+/// Loses, doubles, delays and so reorders datagrams, or does none of it.
+fn network(random: &mut Random) -> world::Network {
+    let (loss, double, delay) =
+        (random.pick(&[0, 0, 5, 20, 40]), random.pick(&[0, 0, 10, 30]), random.pick(&[1, 50, 800]));
+    let mut random = Random(random.next());
+    Box::new(move |_, _, _| {
+        let after = random.millis(delay);
+        match random.below(100) {
+            roll if roll < loss => Fate::Lost,
+            roll if roll < loss + double => Fate::Doubled(after, random.millis(delay * 4)),
+            _ => Fate::Arrives(after),
+        }
+    })
+}
+
+/// One thing that somebody does.
+fn act(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
+    let phone = random.below(3) as usize;
+    match random.below(10) {
+        0..=4 => {
+            let mode = random.pick(&[Mode::Auto, Mode::Refer, Mode::Bridge]);
+            let mut request = world.request(mode);
+            if random.one_in(4) {
+                request.timeout = Some(random.millis(60_000));
+            }
+            if random.one_in(8) {
+                request.callee = "sip:nobody@127.0.0.1".to_owned();
+            }
+            if random.one_in(8) {
+                request.callee = "sip:nobody@unknown.invalid".to_owned();
+            }
+            commands.push(world.start_with(request));
+        }
+        5 => {
+            let to = world.phones[random.below(3) as usize].uri();
+            world.dial(phone, &to);
+        }
+        6 => world.hang_up(phone),
+        7 => world.hold(phone, random.one_in(2)),
+        8 => {
+            if let Some(command) = commands.last().copied()
+                && let Some(Ok(Some(call_id))) = world.done.get(&command)
+            {
+                let call_id = call_id.clone();
+                commands.push(world.end(&call_id));
+            }
+        }
+        _ => {
+            if let Some(call_id) = world.helper_call_id() {
+                commands.push(world.end(&call_id));
+            }
+        }
+    }
+}
+
+/// The network heals, everybody hangs up, and time passes: what is left then is left for ever.
+fn settle(world: &mut World, commands: &[CommandId]) {
+    world.run_for(Duration::from_secs(300));
+    world.network = Box::new(|_, _, _| Fate::Arrives(Duration::ZERO));
+    for phone in 0..3 {
+        world.phones[phone].behaviour.answer = Answer::Refuse(480, Duration::ZERO);
+        world.hang_up(phone);
+    }
+    world.run();
+    for command in commands {
+        assert!(world.done.contains_key(command), "{command:?} never ended\n{}", world.ladder);
+    }
+    world.assert_at_rest();
+}

@@ -1,0 +1,378 @@
+//! The engine, some phones, a network and a clock that moves only when told to.
+//!
+//! Scenario tests script it and compare the ladder it draws; the simulation lets chance script it.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use engine::ladder::Ladder;
+use engine::phone::{Phone, PhoneEvent};
+use engine::{CommandId, Config, Engine, Error, Event, Input, Mode, Output, StartRequest, Step};
+use sip::{Message, Method};
+
+pub(crate) const CALLER: usize = 0;
+pub(crate) const CALLEE: usize = 1;
+pub(crate) const OTHER: usize = 2;
+
+/// What the network does to a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Arrives after this time.
+    Arrives(Duration),
+    /// Arrives twice.
+    Doubled(Duration, Duration),
+    Lost,
+}
+
+/// Decides the fate of each datagram: sender's and receiver's lane, and its text.
+pub(crate) type Network = Box<dyn FnMut(usize, usize, &Message) -> Fate>;
+
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    epoch: Instant,
+    pub(crate) engine: Engine,
+    pub(crate) phones: Vec<Phone>,
+    pub(crate) network: Network,
+    /// Names the engine can resolve; any other has no address.
+    pub(crate) names: HashMap<String, SocketAddr>,
+    in_flight: BTreeMap<(Instant, u64), (SocketAddr, SocketAddr, Bytes)>,
+    sent: u64,
+    pub(crate) ladder: Ladder,
+    next_command: u64,
+    /// How each command ended.
+    pub(crate) done: HashMap<CommandId, Result<Option<String>, Error>>,
+    pub(crate) progress: Vec<(CommandId, Step, String)>,
+    pub(crate) shown: Vec<(usize, PhoneEvent)>,
+    watch: Watch,
+}
+
+pub(crate) fn address(lane: usize) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], if lane == 0 { 5060 } else { 5070 + lane as u16 }))
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self::with_config(seed, Config { address: address(0), next_hop: None, open: true })
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one real instant: all others are offsets from it"
+    )]
+    pub(crate) fn with_config(seed: u64, config: Config) -> Self {
+        let epoch = Instant::now();
+        let key = |lane: u64| {
+            let mut key = [lane as u8; 32];
+            key[..8].copy_from_slice(&seed.to_be_bytes());
+            key
+        };
+        let phone =
+            |lane: usize, user| Phone::new(user, address(lane), Some(address(0)), key(lane as u64));
+        Self {
+            now: epoch,
+            epoch,
+            engine: Engine::new(config, key(0)),
+            phones: vec![phone(1, "alice"), phone(2, "bob"), phone(3, "cindy")],
+            network: Box::new(|_, _, _| Fate::Arrives(Duration::ZERO)),
+            names: HashMap::new(),
+            in_flight: BTreeMap::new(),
+            sent: 0,
+            ladder: Ladder::new(&["call-api", "caller", "callee"]),
+            next_command: 0,
+            done: HashMap::new(),
+            progress: Vec::new(),
+            shown: Vec::new(),
+            watch: Watch::default(),
+        }
+    }
+
+    /// Lets the engine start a call between the first two phones.
+    pub(crate) fn start(&mut self, mode: Mode) -> CommandId {
+        let request = self.request(mode);
+        self.start_with(request)
+    }
+
+    pub(crate) fn request(&self, mode: Mode) -> StartRequest {
+        StartRequest {
+            caller: self.phones[CALLER].uri(),
+            callee: self.phones[CALLEE].uri(),
+            from: None,
+            display: None,
+            mode,
+            timeout: None,
+        }
+    }
+
+    pub(crate) fn start_with(&mut self, request: StartRequest) -> CommandId {
+        let command = self.command("> CallStart");
+        self.engine.start(self.now, command, request);
+        self.drain();
+        command
+    }
+
+    pub(crate) fn end(&mut self, call_id: &str) -> CommandId {
+        let command = self.command("> CallEnd");
+        self.engine.end(self.now, command, call_id);
+        self.drain();
+        command
+    }
+
+    /// The Call-ID that a successful command named.
+    pub(crate) fn call_id(&self, command: CommandId) -> String {
+        match &self.done[&command] {
+            Ok(Some(call_id)) => call_id.clone(),
+            other => panic!("the command did not make a call: {other:?}"),
+        }
+    }
+
+    pub(crate) fn dial(&mut self, phone: usize, uri: &str) {
+        let now = self.now;
+        self.phones[phone].dial(now, uri);
+        self.drain();
+    }
+
+    /// Lets a phone hang up every call it has.
+    pub(crate) fn hang_up(&mut self, phone: usize) {
+        let now = self.now;
+        for call in self.phones[phone].calls() {
+            self.phones[phone].hang_up(now, call);
+        }
+        self.drain();
+    }
+
+    pub(crate) fn hold(&mut self, phone: usize, held: bool) {
+        let now = self.now;
+        for call in self.phones[phone].calls() {
+            self.phones[phone].hold(now, call, held);
+        }
+        self.drain();
+    }
+
+    /// Puts a datagram of our own making on the wire to the engine.
+    pub(crate) fn inject(&mut self, from: SocketAddr, datagram: &[u8]) {
+        self.engine.handle(
+            self.now,
+            Input::Datagram { source: from, bytes: Bytes::copy_from_slice(datagram) },
+        );
+        self.drain();
+    }
+
+    /// Runs until nothing moves and nobody waits.
+    pub(crate) fn run(&mut self) {
+        while let Some(at) = self.next_event() {
+            self.step(at);
+        }
+    }
+
+    pub(crate) fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(at) = self.next_event().filter(|at| *at <= end) {
+            self.step(at);
+        }
+        self.now = end;
+    }
+
+    /// The Call-ID that the latest report of a command named.
+    pub(crate) fn helper_call_id(&self) -> Option<String> {
+        self.progress.last().map(|(_, _, call_id)| call_id.clone())
+    }
+
+    /// Nothing is left anywhere: no call, command, dialog, subscription, transaction or timer.
+    pub(crate) fn assert_at_rest(&mut self) {
+        assert!(self.engine.is_idle(), "the engine still holds something\n{}", self.ladder);
+        for (index, phone) in self.phones.iter_mut().enumerate() {
+            assert!(phone.is_idle(), "phone {index} still holds something\n{}", self.ladder);
+        }
+        self.watch.assert_settled(&self.ladder);
+    }
+
+    fn command(&mut self, text: &str) -> CommandId {
+        self.next_command += 1;
+        self.note(text);
+        CommandId(self.next_command)
+    }
+
+    pub(crate) fn note(&mut self, text: &str) {
+        self.ladder.note(self.now - self.epoch, text);
+    }
+
+    fn next_event(&mut self) -> Option<Instant> {
+        let arrival = self.in_flight.keys().next().map(|(at, _)| *at);
+        let timers = self.phones.iter_mut().map(Phone::next_timeout).collect::<Vec<_>>();
+        timers.into_iter().chain([arrival, self.engine.next_timeout()]).flatten().min()
+    }
+
+    fn step(&mut self, at: Instant) {
+        assert!(at >= self.now, "time went back");
+        self.now = at;
+        let due = self.in_flight.first_key_value().filter(|((due, _), _)| *due <= at);
+        if due.is_some() {
+            let Some((_, (from, to, bytes))) = self.in_flight.pop_first() else { return };
+            return self.deliver(from, to, bytes);
+        }
+        if self.engine.next_timeout().is_some_and(|due| due <= at) {
+            self.engine.handle(at, Input::Timeout);
+        }
+        for phone in &mut self.phones {
+            if phone.next_timeout().is_some_and(|due| due <= at) {
+                phone.expire(at);
+            }
+        }
+        self.drain();
+    }
+
+    fn deliver(&mut self, from: SocketAddr, to: SocketAddr, bytes: Bytes) {
+        if to == address(0) {
+            self.watch.received(&bytes);
+            self.engine.handle(self.now, Input::Datagram { source: from, bytes });
+        } else if let Some(phone) = lane(to).and_then(|lane| self.phones.get_mut(lane - 1)) {
+            phone.receive(self.now, from, bytes);
+        }
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.engine.poll() {
+            match output {
+                Output::Transmit { to, bytes } => {
+                    self.watch.sent(&bytes, &self.ladder);
+                    self.transmit(address(0), to, bytes);
+                }
+                Output::Resolve { query, host, port } => {
+                    let address = self
+                        .names
+                        .get(&*host)
+                        .map(|known| SocketAddr::new(known.ip(), port.max(known.port())));
+                    self.engine.handle(self.now, Input::Resolved { query, address });
+                }
+                Output::Event(event) => self.on_event(event),
+            }
+        }
+        for index in 0..self.phones.len() {
+            while let Some(output) = self.phones[index].poll() {
+                if let engine::ua::Output::Transmit { to, bytes } = output {
+                    self.transmit(address(index + 1), to, bytes);
+                }
+            }
+            while let Some(event) = self.phones[index].poll_event() {
+                self.shown.push((index, event));
+            }
+        }
+    }
+
+    fn transmit(&mut self, from: SocketAddr, to: SocketAddr, bytes: Bytes) {
+        let message = Message::parse(bytes.clone()).unwrap_or_else(|error| {
+            panic!("sent a broken message: {error}\n{}", String::from_utf8_lossy(&bytes))
+        });
+        let (from_lane, to_lane) = (lane(from).unwrap_or(0), lane(to));
+        let fate = match to_lane {
+            Some(to_lane) => (self.network)(from_lane, to_lane, &message),
+            None => Fate::Lost,
+        };
+        let at = self.now - self.epoch;
+        self.ladder.message(at, from_lane, to_lane.unwrap_or(2).min(2), &bytes, fate == Fate::Lost);
+        let arrivals = match fate {
+            Fate::Lost => vec![],
+            Fate::Arrives(after) => vec![after],
+            Fate::Doubled(first, second) => vec![first, second],
+        };
+        for after in arrivals {
+            self.sent += 1;
+            self.in_flight.insert((self.now + after, self.sent), (from, to, bytes.clone()));
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Progress(command, progress) => {
+                assert!(
+                    !self.done.contains_key(&command),
+                    "progress after the end\n{}",
+                    self.ladder
+                );
+                self.progress.push((command, progress.step, progress.call_id.to_string()));
+                let side = format!("{:?}", progress.side).to_lowercase();
+                self.note(&match progress.step {
+                    Step::Ringing => format!("< CALL_RINGING {side}"),
+                    Step::EarlyMedia => format!("< CALL_PROGRESS {side}"),
+                    Step::Answered => format!("< CALL_ANSWER {side}"),
+                    Step::TransferAccepted => "< TRANSFER_ACCEPT".to_owned(),
+                    Step::TransferProgress(status) => format!("< TRANSFER_PROGRESS {status}"),
+                    Step::CallStarted => "< CALL_START".to_owned(),
+                });
+            }
+            Event::Done(command, result) => {
+                if let Err(error) = &result {
+                    self.note(&format!("< Error: {error}"));
+                }
+                self.note("< Ended");
+                let result = result.map(|call_id| call_id.map(|call_id| call_id.to_string()));
+                let before = self.done.insert(command, result);
+                assert!(before.is_none(), "{command:?} ended twice\n{}", self.ladder);
+            }
+            Event::Bug(text) => panic!("caught a bug: {text}\n{}", self.ladder),
+        }
+    }
+}
+
+fn lane(address: SocketAddr) -> Option<usize> {
+    match address.port() {
+        5060 => Some(0),
+        port @ 5071..=5073 => Some(usize::from(port) - 5070),
+        _ => None,
+    }
+}
+
+/// What must hold of everything the engine sends, whatever happens.
+#[derive(Default)]
+struct Watch {
+    /// The last CSeq the engine used in a dialog, and whether it has said BYE there.
+    dialogs: HashMap<String, (u32, bool)>,
+    /// Answers to INVITEs of the engine, and whether they were acknowledged.
+    answers: HashMap<String, bool>,
+}
+
+impl Watch {
+    fn sent(&mut self, bytes: &Bytes, ladder: &Ladder) {
+        let Ok(Message::Request(request)) = Message::parse(bytes.clone()) else { return };
+        let dialog =
+            format!("{} {:?} {:?}", request.call_id(), request.from_tag(), request.to_tag());
+        let seq = request.cseq().number;
+        match request.method {
+            Method::Ack => drop(self.answers.insert(format!("{dialog} {seq}"), true)),
+            Method::Cancel => {}
+            _ => {
+                let (last, closed) = self.dialogs.entry(dialog).or_insert((seq, false));
+                assert!(seq >= *last, "CSeq went back to {seq}\n{ladder}");
+                assert!(seq == *last || !*closed, "a request after BYE\n{ladder}");
+                *last = seq;
+                *closed |= request.method == Method::Bye;
+            }
+        }
+    }
+
+    fn received(&mut self, bytes: &Bytes) {
+        let Ok(Message::Response(response)) = Message::parse(bytes.clone()) else { return };
+        let seq = response.cseq();
+        if (200..300).contains(&response.status) && seq.method == Method::Invite {
+            let dialog = format!(
+                "{} {:?} {:?} {}",
+                response.call_id(),
+                response.from_tag(),
+                response.to_tag(),
+                seq.number
+            );
+            self.answers.entry(dialog).or_insert(false);
+        }
+    }
+
+    fn assert_settled(&self, ladder: &Ladder) {
+        for (answer, acknowledged) in &self.answers {
+            assert!(acknowledged, "never acknowledged: {answer}\n{ladder}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Changed copies of a session description, and the one that a call is started with.
+
+use std::net::IpAddr;
+
+use super::parts::{Line, Parts};
+use super::{Direction, Sdp};
+use crate::error::ParseError;
+
+/// A copy in which every media section has exactly this direction attribute, in the place of its
+/// first one or else at its end, and the session part has none.
+pub fn with_direction(sdp: &[u8], direction: Direction) -> Result<Vec<u8>, ParseError> {
+    let parts = Parts::of(sdp)?;
+    let mut copy = Vec::with_capacity(sdp.len() + 16 * parts.media.len());
+    for line in parts.session.iter().filter(|line| line.direction().is_none()) {
+        copy.extend_from_slice(line.whole);
+    }
+    for section in &parts.media {
+        let mut attribute = Some(format!("a={}", direction.as_str()));
+        for line in section {
+            match line.direction() {
+                None => copy.extend_from_slice(line.whole),
+                Some(_) => push_line(&mut copy, attribute.take(), line),
+            }
+        }
+        push_line(&mut copy, attribute, &section[0]);
+    }
+    Ok(copy)
+}
+
+/// A copy whose `o=` line has this session id and version, as every new description in a dialog
+/// needs (RFC 3264 §8).
+pub fn with_origin(sdp: &[u8], session_id: u64, version: u64) -> Result<Vec<u8>, ParseError> {
+    let origin = Sdp::parse(sdp)?.origin();
+    let mut is_written = false;
+    let mut copy = Vec::with_capacity(sdp.len() + 40);
+    let parts = Parts::of(sdp)?;
+    for line in parts.session.iter().chain(parts.media.iter().flatten()) {
+        if line.text.starts_with(b"o=") && !is_written {
+            is_written = true;
+            let text = format!("o={} {session_id} {version} {}", origin.username, origin.rest);
+            push_line(&mut copy, Some(text), line);
+        } else {
+            copy.extend_from_slice(line.whole);
+        }
+    }
+    Ok(copy)
+}
+
+/// The offer that a call is started with before its media is known: one audio stream that nothing
+/// flows in yet (RFC 3725 §4.4), at `address` and a port nobody listens on.
+pub fn inactive_audio(address: IpAddr, session_id: u64) -> String {
+    let version = if address.is_ipv6() { 6 } else { 4 };
+    format!(
+        "v=0\r\n\
+         o=- {session_id} 1 IN IP{version} {address}\r\n\
+         s=-\r\n\
+         c=IN IP{version} {address}\r\n\
+         t=0 0\r\n\
+         m=audio 9 RTP/AVP 0 8 9 101\r\n\
+         a=rtpmap:0 PCMU/8000\r\n\
+         a=rtpmap:8 PCMA/8000\r\n\
+         a=rtpmap:9 G722/8000\r\n\
+         a=rtpmap:101 telephone-event/8000\r\n\
+         a=fmtp:101 0-15\r\n\
+         a=inactive\r\n"
+    )
+}
+
+/// Appends a line in the style of `like`, on a line of its own.
+fn push_line(copy: &mut Vec<u8>, text: Option<String>, like: &Line<'_>) {
+    let Some(text) = text else { return };
+    end_line(copy);
+    copy.extend_from_slice(text.as_bytes());
+    copy.extend_from_slice(like.line_end());
+}
+
+/// Ends the last line, if it has no end.
+pub(super) fn end_line(copy: &mut Vec<u8>) {
+    if !copy.ends_with(b"\n") {
+        copy.extend_from_slice(b"\r\n");
+    }
+}

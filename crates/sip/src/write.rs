@@ -1,0 +1,186 @@
+//! Messages of our own, written straight into one buffer.
+//!
+//! Whatever ends up in a header, it cannot start a new one: every control character of a value, a
+//! name, a URI or a reason phrase is written as a blank.
+
+use std::fmt::{self, Display, Write};
+
+use bytes::Bytes;
+
+use crate::headers::{Header, Headers};
+use crate::name::Name;
+
+/// A message in the making: the start line is written, headers follow.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    buffer: Vec<u8>,
+}
+
+impl Writer {
+    /// Begins a request.
+    pub fn request(method: &str, uri: &str) -> Self {
+        let mut writer = Self { buffer: Vec::with_capacity(1024) };
+        writer.push(method.as_bytes());
+        writer.buffer.push(b' ');
+        writer.push(uri.as_bytes());
+        writer.buffer.extend_from_slice(b" SIP/2.0\r\n");
+        writer
+    }
+
+    /// Begins a response.
+    pub fn response(status: u16, reason: &str) -> Self {
+        let mut writer = Self { buffer: Vec::with_capacity(1024) };
+        writer.buffer.extend_from_slice(b"SIP/2.0 ");
+        writer.display(status);
+        writer.buffer.push(b' ');
+        writer.push(reason.as_bytes());
+        writer.end_line();
+        writer
+    }
+
+    /// Writes a header.
+    pub fn header(&mut self, name: &str, value: impl Display) -> &mut Self {
+        self.begin_header(name);
+        self.display(value);
+        self.end_line();
+        self
+    }
+
+    /// Writes a header whose value may be more than text.
+    pub fn bytes(&mut self, name: &str, value: &[u8]) -> &mut Self {
+        self.begin_header(name);
+        self.push(value);
+        self.end_line();
+        self
+    }
+
+    /// Writes a header of another message, its name as written there.
+    pub fn copy(&mut self, header: Header<'_>) -> &mut Self {
+        self.bytes(header.text, header.value)
+    }
+
+    /// Writes every line of this name that another message has, in order.
+    pub fn copy_all(&mut self, headers: &Headers, name: Name) -> &mut Self {
+        for header in headers.iter().filter(|header| header.name == name) {
+            self.copy(header);
+        }
+        self
+    }
+
+    /// Ends with this body, its Content-Type and Content-Length.
+    pub fn body(mut self, content_type: &str, body: &[u8]) -> Bytes {
+        self.header("Content-Type", content_type).header("Content-Length", body.len());
+        self.end_line();
+        self.buffer.extend_from_slice(body);
+        self.buffer.into()
+    }
+
+    /// Ends without a body, with a Content-Length of 0.
+    pub fn finish(mut self) -> Bytes {
+        self.buffer.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+        self.buffer.into()
+    }
+
+    fn begin_header(&mut self, name: &str) {
+        self.push(name.as_bytes());
+        self.buffer.extend_from_slice(b": ");
+    }
+
+    pub(crate) fn end_line(&mut self) {
+        self.buffer.extend_from_slice(b"\r\n");
+    }
+
+    fn display(&mut self, value: impl Display) {
+        // Only the value's own `Display` could fail; then the value is cut short.
+        let _ = write!(Guard(self), "{value}");
+    }
+
+    /// Appends `text`, its control characters as blanks.
+    pub(crate) fn push(&mut self, text: &[u8]) {
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(text);
+        // Looking at every byte is cheaper than stopping at the first: it is done many at a time.
+        if text.iter().fold(false, |found, byte| found | is_control(*byte)) {
+            self.buffer[start..]
+                .iter_mut()
+                .filter(|byte| is_control(**byte))
+                .for_each(|byte| *byte = b' ');
+        }
+    }
+}
+
+struct Guard<'a>(&'a mut Writer);
+
+impl Write for Guard<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.push(text.as_bytes());
+        Ok(())
+    }
+}
+
+fn is_control(byte: u8) -> bool {
+    byte < b' ' || byte == 0x7f
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+    use crate::message::Message;
+
+    fn text(message: &Bytes) -> String {
+        String::from_utf8_lossy(message).replace("\r\n", "\n")
+    }
+
+    #[test]
+    fn a_request_is_written_in_the_order_of_its_headers() {
+        let mut writer = Writer::request("INVITE", "sip:bob@10.0.0.2");
+        writer
+            .header("Via", format_args!("SIP/2.0/UDP {};branch=z9hG4bK{}", "10.0.0.1", 7))
+            .header("Max-Forwards", 70);
+        writer.bytes("Subject", b"\xfcber");
+        expect![[r#"
+            INVITE sip:bob@10.0.0.2 SIP/2.0
+            Via: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK7
+            Max-Forwards: 70
+            Subject: �ber
+            Content-Type: application/sdp
+            Content-Length: 5
+
+            v=0
+        "#]]
+        .assert_eq(&text(&writer.body("application/sdp", b"v=0\r\n")));
+    }
+
+    #[test]
+    fn nothing_can_start_a_header_of_its_own() {
+        let evil = "x\r\nEvil: 1\r\n\r\nbody\0\x7f";
+        let mut writer = Writer::request(evil, evil);
+        writer
+            .header(evil, evil)
+            .bytes("Subject", evil.as_bytes())
+            .header("To", format_args!("<{evil}>"));
+        let message = writer.body(evil, b"");
+        let lines: Vec<_> = message.split(|byte| *byte == b'\n').collect();
+        assert_eq!(lines.len(), 8, "{}", text(&message));
+        assert!(lines.iter().all(|line| !line.starts_with(b"Evil") && !line.contains(&0)));
+        let response = Writer::response(200, evil).finish();
+        assert_eq!(text(&response), "SIP/2.0 200 x  Evil: 1    body  \nContent-Length: 0\n\n");
+    }
+
+    #[test]
+    fn headers_are_copied_as_written() {
+        let received =
+            b"BYE sip:a@b SIP/2.0\r\nv: SIP/2.0/UDP a\r\nVIA: SIP/2.0/UDP b,\r\n SIP/2.0/UDP c\r\n\
+            f: <sip:a@b>\r\nt: <sip:c@d>\r\ni: 1\r\nCSeq: 1 BYE\r\n\r\n";
+        let message = Message::parse(Bytes::from_static(received)).unwrap();
+        let mut writer = Writer::response(200, "OK");
+        writer.copy_all(message.headers(), Name::Via);
+        let copy = text(&writer.finish());
+        assert_eq!(
+            copy,
+            "SIP/2.0 200 OK\nv: SIP/2.0/UDP a\nVIA: SIP/2.0/UDP b,   SIP/2.0/UDP c\nContent-Length: 0\n\n"
+        );
+    }
+}
