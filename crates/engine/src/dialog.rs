@@ -78,6 +78,18 @@ impl Dialog {
         })
     }
 
+    /// The dialog of a 2xx that nobody waits for any more, from the 2xx alone. `None` when it is not
+    /// one of ours.
+    pub(crate) fn stray(response: &Response) -> Option<Self> {
+        let tag = Tag::parse(response.from_tag()?)?;
+        let (local, remote) = (address(&response.from()), address(&response.to()));
+        let target = response.contact()?.uri;
+        let seq = response.cseq().number;
+        let mut dialog = Self::outgoing(response.call_id().into(), tag, &local, &remote, target, seq);
+        dialog.establish(response);
+        Some(dialog)
+    }
+
     /// A 2xx to our INVITE makes the dialog (§12.1.2).
     pub(crate) fn establish(&mut self, response: &Response) {
         self.remote_tag = response.to_tag().map(Into::into);

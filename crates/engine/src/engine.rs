@@ -82,6 +82,19 @@ pub enum Output {
     Event(Event),
 }
 
+/// How much an engine holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Calls between two parties that are not over.
+    pub calls: usize,
+    /// `CallStart`s that have not ended.
+    pub commands: usize,
+    /// Dialogs, early and confirmed.
+    pub legs: usize,
+    /// Transactions, and names being resolved.
+    pub transactions: usize,
+}
+
 /// Whose leg it is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Role {
@@ -167,21 +180,14 @@ impl Engine {
         [ours, self.ua.next_timeout()].into_iter().flatten().min()
     }
 
-    /// Whether nothing is left: no call, command, leg, transaction or timer.
-    pub fn is_idle(&mut self) -> bool {
-        self.calls.is_empty()
-            && self.starts.is_empty()
-            && self.roles.is_empty()
-            && self.by_call_id.is_empty()
-            && self.helpers.is_empty()
-            && self.one_time.is_empty()
-            && self.ua.is_idle()
-            && self.next_timeout().is_none()
-    }
-
-    /// Calls between two parties that are not over.
-    pub fn call_count(&self) -> usize {
-        self.calls.len()
+    /// How much the engine holds. All zero at rest.
+    pub fn load(&self) -> Load {
+        Load {
+            calls: self.calls.len().max(self.by_call_id.len()),
+            commands: self.starts.len().max(self.helpers.len()).max(self.one_time.len()),
+            legs: self.ua.leg_count().max(self.roles.len()),
+            transactions: self.ua.transaction_count(),
+        }
     }
 
     /// What became of broken datagrams.

@@ -29,7 +29,7 @@ pub mod timer;
 mod transaction;
 pub mod ua;
 
-pub use self::engine::{Config, Engine, Input, Output};
+pub use self::engine::{Config, Engine, Input, Load, Output};
 pub use self::error::Error;
 pub use self::event::{CommandId, Event, Progress, Side, Step};
 pub use self::flow::start::{Mode, StartRequest};

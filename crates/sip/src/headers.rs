@@ -82,11 +82,7 @@ pub(crate) struct AddressSpans {
 impl Headers {
     /// Every header line in order, unknown ones included.
     pub fn iter(&self) -> impl Iterator<Item = Header<'_>> {
-        self.lines.iter().map(|line| Header {
-            name: line.name,
-            text: self.str(line.text),
-            value: self.slice(line.value),
-        })
+        self.lines.iter().map(|line| self.header(line))
     }
 
     /// The whole value of the first line of this name.
@@ -102,8 +98,17 @@ impl Headers {
     /// Every element of this name: its lines in order, each split at its commas. For headers that
     /// are lists by their grammar.
     pub fn values(&self, name: Name) -> impl Iterator<Item = &[u8]> {
-        let lines = self.lines.iter().filter(move |line| line.name == name);
-        lines.flat_map(|line| list::elements(self.slice(line.value)))
+        self.whole_values(name).flat_map(list::elements)
+    }
+
+    /// The lines of this name in order.
+    pub(crate) fn lines_of(&self, name: Name) -> impl Iterator<Item = Header<'_>> {
+        self.lines.iter().filter(move |line| line.name == name).map(|line| self.header(line))
+    }
+
+    /// Their values, not split.
+    pub(crate) fn whole_values(&self, name: Name) -> impl Iterator<Item = &[u8]> {
+        self.lines.iter().filter(move |line| line.name == name).map(|line| self.slice(line.value))
     }
 
     /// The whole value of the first header that is written with this name, in any case. Compact
@@ -203,6 +208,10 @@ impl Headers {
     /// What the parser has found to be UTF-8. An error of its would be seen as an empty text.
     pub(crate) fn str(&self, span: Span) -> &str {
         str::from_utf8(self.slice(span)).unwrap_or_default()
+    }
+
+    fn header(&self, line: &Line) -> Header<'_> {
+        Header { name: line.name, text: self.str(line.text), value: self.slice(line.value) }
     }
 
     fn address(&self, spans: &AddressSpans) -> NameAddr<'_> {

@@ -8,7 +8,7 @@ pub(crate) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = value;
     std::iter::from_fn(move || {
         while !rest.is_empty() {
-            let (element, tail) = rest.split_at(end_of_element(rest));
+            let (element, tail) = rest.split_at(end_of_first(rest));
             rest = tail.get(1..).unwrap_or_default();
             let element = trimmed(element);
             if !element.is_empty() {
@@ -21,10 +21,11 @@ pub(crate) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The first element as written, even an empty one.
 pub(crate) fn first(value: &[u8]) -> &[u8] {
-    trimmed(&value[..end_of_element(value)])
+    trimmed(&value[..end_of_first(value)])
 }
 
-fn end_of_element(list: &[u8]) -> usize {
+/// Where the first element ends: at its comma, or at the end.
+pub(crate) fn end_of_first(list: &[u8]) -> usize {
     if memchr::memchr(b',', list).is_none() {
         return list.len();
     }

@@ -12,14 +12,14 @@ use bytes::Bytes;
 use crate::cursor::{Cursor, is_blank, is_token, trimmed};
 use crate::error::{ErrorKind, ParseError};
 use crate::header::cseq::{CSeq, decimal, parts};
-use crate::header::name_addr::{NameAddr, addr_spec};
+use crate::header::name_addr::NameAddr;
 use crate::header::via::Via;
 use crate::headers::{AddressSpans, Core, Headers, Line, Span, ViaSpans};
 use crate::list;
 use crate::message::{Message, Request, Response};
 use crate::method::Method;
 use crate::name::Name;
-use crate::uri::{Scheme, Uri};
+use crate::uri::Uri;
 
 /// The longest message in bytes: what a UDP datagram can hold. More is [`ErrorKind::TooLarge`].
 pub const MAX_MESSAGE: usize = 65_535;
@@ -78,19 +78,15 @@ pub(crate) fn request_line(line: &[u8]) -> Result<(Span, Span), ParseError> {
     Ok((Span::new(0..first), Span::new(first + 1..last)))
 }
 
-/// Any scheme may stand in a Request-URI, but a SIP one must be sound and have no headers
-/// (§19.1.1, table 1).
+/// Any scheme may stand in a Request-URI, but no headers (§19.1.1, table 1).
 fn request_uri(text: &[u8]) -> Result<(), ParseError> {
-    let fault = |at| ParseError::new(ErrorKind::Uri, at);
-    let text = addr_spec(text).ok_or(fault(0))?;
-    let scheme = text.split(':').next().unwrap_or_default();
-    if matches!(Scheme::parse(scheme), Scheme::Sip | Scheme::Sips) {
-        let uri = Uri::parse(text)?;
-        if !uri.headers.is_empty() {
-            return Err(fault(text.len() - uri.headers.len()));
-        }
+    let text = str::from_utf8(text).map_err(|_| ParseError::new(ErrorKind::Uri, 0))?;
+    let uri = Uri::parse(text)?;
+    if uri.headers.is_empty() {
+        Ok(())
+    } else {
+        Err(ParseError::new(ErrorKind::Uri, text.len() - uri.headers.len()))
     }
-    Ok(())
 }
 
 fn version(text: &[u8]) -> Result<(), ErrorKind> {

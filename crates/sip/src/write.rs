@@ -1,7 +1,7 @@
 //! Messages of our own, written straight into one buffer.
 //!
-//! Whatever ends up in a header, it cannot start a new one: every control character of a value, a
-//! name, a URI or a reason phrase is written as a blank.
+//! Whatever ends up in a line, it cannot start a new one: a line is written whole, every control
+//! character in it becomes a blank, and only then its line end follows.
 
 use std::fmt::{self, Display, Write};
 
@@ -14,44 +14,33 @@ use crate::name::Name;
 #[derive(Clone, Debug)]
 pub struct Writer {
     buffer: Vec<u8>,
+    /// Where the line that is being written starts.
+    line: usize,
 }
 
 impl Writer {
     /// Begins a request.
     pub fn request(method: &str, uri: &str) -> Self {
-        let mut writer = Self { buffer: Vec::with_capacity(1024) };
-        writer.push(method.as_bytes());
-        writer.buffer.push(b' ');
-        writer.push(uri.as_bytes());
-        writer.buffer.extend_from_slice(b" SIP/2.0\r\n");
+        let mut writer = Self::new();
+        writer.push(method).push(" ").push(uri).push(" SIP/2.0").end_line();
         writer
     }
 
     /// Begins a response.
     pub fn response(status: u16, reason: &str) -> Self {
-        let mut writer = Self { buffer: Vec::with_capacity(1024) };
-        writer.buffer.extend_from_slice(b"SIP/2.0 ");
-        writer.display(status);
-        writer.buffer.push(b' ');
-        writer.push(reason.as_bytes());
-        writer.end_line();
+        let mut writer = Self::new();
+        writer.push("SIP/2.0 ").display(status).push(" ").push(reason).end_line();
         writer
     }
 
     /// Writes a header.
     pub fn header(&mut self, name: &str, value: impl Display) -> &mut Self {
-        self.begin_header(name);
-        self.display(value);
-        self.end_line();
-        self
+        self.push(name).push(": ").display(value).end_line()
     }
 
     /// Writes a header whose value may be more than text.
     pub fn bytes(&mut self, name: &str, value: &[u8]) -> &mut Self {
-        self.begin_header(name);
-        self.push(value);
-        self.end_line();
-        self
+        self.push(name).push(": ").push(value).end_line()
     }
 
     /// Writes a header of another message, its name as written there.
@@ -61,7 +50,7 @@ impl Writer {
 
     /// Writes every line of this name that another message has, in order.
     pub fn copy_all(&mut self, headers: &Headers, name: Name) -> &mut Self {
-        for header in headers.iter().filter(|header| header.name == name) {
+        for header in headers.lines_of(name) {
             self.copy(header);
         }
         self
@@ -69,51 +58,51 @@ impl Writer {
 
     /// Ends with this body, its Content-Type and Content-Length.
     pub fn body(mut self, content_type: &str, body: &[u8]) -> Bytes {
-        self.header("Content-Type", content_type).header("Content-Length", body.len());
-        self.end_line();
+        self.buffer.reserve_exact(content_type.len() + body.len() + 64);
+        self.header("Content-Type", content_type).header("Content-Length", body.len()).end_line();
         self.buffer.extend_from_slice(body);
         self.buffer.into()
     }
 
     /// Ends without a body, with a Content-Length of 0.
     pub fn finish(mut self) -> Bytes {
-        self.buffer.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+        self.push("Content-Length: 0").end_line().end_line();
         self.buffer.into()
     }
 
-    fn begin_header(&mut self, name: &str) {
-        self.push(name.as_bytes());
-        self.buffer.extend_from_slice(b": ");
+    fn new() -> Self {
+        Self { buffer: Vec::with_capacity(1024), line: 0 }
     }
 
-    pub(crate) fn end_line(&mut self) {
-        self.buffer.extend_from_slice(b"\r\n");
+    /// Appends to the current line.
+    pub(crate) fn push(&mut self, text: impl AsRef<[u8]>) -> &mut Self {
+        self.buffer.extend_from_slice(text.as_ref());
+        self
     }
 
-    fn display(&mut self, value: impl Display) {
+    /// Appends to the current line.
+    pub(crate) fn display(&mut self, value: impl Display) -> &mut Self {
         // Only the value's own `Display` could fail; then the value is cut short.
-        let _ = write!(Guard(self), "{value}");
+        let _ = write!(self, "{value}");
+        self
     }
 
-    /// Appends `text`, its control characters as blanks.
-    pub(crate) fn push(&mut self, text: &[u8]) {
-        let start = self.buffer.len();
-        self.buffer.extend_from_slice(text);
+    /// Ends the current line: the only place that writes a line end.
+    pub(crate) fn end_line(&mut self) -> &mut Self {
+        let line = &mut self.buffer[self.line..];
         // Looking at every byte is cheaper than stopping at the first: it is done many at a time.
-        if text.iter().fold(false, |found, byte| found | is_control(*byte)) {
-            self.buffer[start..]
-                .iter_mut()
-                .filter(|byte| is_control(**byte))
-                .for_each(|byte| *byte = b' ');
+        if line.iter().fold(false, |found, byte| found | is_control(*byte)) {
+            line.iter_mut().filter(|byte| is_control(**byte)).for_each(|byte| *byte = b' ');
         }
+        self.buffer.extend_from_slice(b"\r\n");
+        self.line = self.buffer.len();
+        self
     }
 }
 
-struct Guard<'a>(&'a mut Writer);
-
-impl Write for Guard<'_> {
+impl Write for Writer {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.push(text.as_bytes());
+        self.push(text);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@
 //!              V                 A: send INVITE
 //!         +---------+ ---------------------------> itself
 //!         | Calling |    B: timed out
-//!         +---------+ ---------------------------> Terminated
+//!         +---------+ ---------------------------> Completed
 //!          |   |   | 1xx
 //!          |   |   +------> +------------+
 //!          |   |            | Proceeding |
@@ -15,12 +15,16 @@
 //!          |         V               |
 //!      2xx |    +-----------+        |     300-699: ACK
 //!          |    | Completed | -------|---> itself      D: Terminated
-//!          |    +-----------+        |
+//!          |    +-----------+        |     2xx: to the user
 //!          |                         V
 //!          +-------------------> +----------+   2xx: to the user
 //!                                | Accepted | ---> itself      M: Terminated
 //!                                +----------+
 //! ```
+//!
+//! Two arrows are ours. After timer B the transaction lingers as `Completed`, and there it passes a
+//! 2xx up: a phone that answers too late, or another fork than the one that refused, believes to be
+//! in a call and must be told otherwise by its user (RFC 3261 §13.2.2.4).
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +38,7 @@ pub(crate) enum InviteClient {
     Calling { retransmit: Instant, interval: Duration, give_up: Instant },
     /// A provisional response came. Only the transaction user ends this wait.
     Proceeding,
-    /// Refused, and acknowledged. Absorbs retransmissions until timer D.
+    /// Refused, and acknowledged, or given up. Absorbs retransmissions until timer D.
     Completed { until: Instant },
     /// Accepted. Passes every further 2xx up, for forks each send one, until timer M.
     Accepted { until: Instant },
@@ -58,7 +62,7 @@ impl InviteClient {
             (Self::Calling { .. } | Self::Proceeding, _) => {
                 (Self::Completed { until }, &[Ack, Deliver])
             }
-            (Self::Accepted { .. }, 200..=299) => (*self, &[Deliver]),
+            (Self::Accepted { .. } | Self::Completed { .. }, 200..=299) => (*self, &[Deliver]),
             (Self::Completed { .. }, 300..) => (*self, &[Ack]),
             // RFC 3261 §17.1.1.2: anything else is a late or confused response.
             (Self::Accepted { .. } | Self::Completed { .. } | Self::Terminated, _) => (*self, &[]),
@@ -70,7 +74,7 @@ impl InviteClient {
     pub(crate) fn on_timeout(&mut self, now: Instant) -> &'static [Action] {
         match *self {
             Self::Calling { give_up, .. } if give_up <= now => {
-                *self = Self::Terminated;
+                *self = Self::Completed { until: now + T1X64 };
                 &[TimedOut]
             }
             Self::Calling { retransmit, interval, give_up } if retransmit <= now => {

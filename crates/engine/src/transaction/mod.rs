@@ -115,6 +115,8 @@ struct ClientEntry<O> {
     request: Bytes,
     hop: Hop,
     owner: O,
+    /// To tag of the answer whose dialog is over.
+    settled: Option<Box<str>>,
 }
 
 enum ClientMachine {
@@ -214,7 +216,7 @@ impl<O: Copy> Transactions<O> {
             Hop::Address(to) => self.transmit(*to, request.clone()),
             Hop::Name { .. } => self.resolve(&hop, Pending::Client(key))?,
         }
-        let entry = ClientEntry { machine, method, request, hop, owner };
+        let entry = ClientEntry { machine, method, request, hop, owner, settled: None };
         self.deadlines.set(entry.machine.next_timeout().unwrap_or(now), Key::Client(key));
         self.clients.insert(key, entry);
         Ok(())
@@ -227,6 +229,13 @@ impl<O: Copy> Transactions<O> {
         let (hop, bytes) = (entry.hop.clone(), derived(&invite, Method::Cancel, None));
         // A full table leaves the INVITE to its own deadline.
         let _ = self.request(now, branch, Method::Cancel, hop, bytes, owner);
+    }
+
+    /// Says that the dialog which the 2xx with this tag made is over: repetitions of it are dropped.
+    pub(crate) fn settle(&mut self, branch: Branch, tag: Option<&str>) {
+        if let Some(entry) = self.clients.get_mut(&ClientKey(branch.0, false)) {
+            entry.settled = tag.map(Into::into);
+        }
     }
 
     /// Stops waiting for the answer to the INVITE with this branch. A late refusal is still
@@ -364,7 +373,8 @@ impl<O: Copy> Transactions<O> {
         if let Some(at) = after.filter(|_| after != before) {
             self.deadlines.set(at, Key::Client(key));
         }
-        let (owner, deliver) = (entry.owner, actions.contains(&Action::Deliver));
+        let over = entry.settled.is_some() && entry.settled.as_deref() == response.to_tag();
+        let (owner, deliver) = (entry.owner, actions.contains(&Action::Deliver) && !over);
         if actions.contains(&Action::Ack)
             && let Hop::Address(to) = entry.hop
             && let Ok(invite) = Request::parse(entry.request.clone())
@@ -470,13 +480,14 @@ impl<O: Copy> Transactions<O> {
     fn expire_client(&mut self, now: Instant, key: ClientKey) -> Option<Event<O>> {
         let entry = self.clients.get_mut(&key)?;
         let owner = entry.owner;
+        let unsent = matches!(entry.machine, ClientMachine::Resolving { .. });
         let actions = match &mut entry.machine {
             ClientMachine::Resolving { .. } => &[Action::TimedOut],
             ClientMachine::Invite(machine) => machine.on_timeout(now),
             ClientMachine::Other(machine) => machine.on_timeout(now),
         };
         let timed_out = actions.contains(&Action::TimedOut);
-        match entry.machine.next_timeout().filter(|_| !timed_out) {
+        match entry.machine.next_timeout().filter(|_| !unsent) {
             Some(at) => self.deadlines.set(at, Key::Client(key)),
             None => drop(self.clients.remove(&key)),
         }

@@ -89,10 +89,11 @@ impl UserAgent {
 
     /// A 2xx to our INVITE: the first makes the dialog, others are repetitions or other forks.
     pub(super) fn on_answer(&mut self, now: Instant, id: LegId, response: Response) {
-        let Some(leg) = self.legs.get_mut(&id) else { return };
-        let State::Inviting { offered, .. } = leg.state else {
+        let Some(leg) = self.legs.get_mut(&id) else { return self.on_stray_answer(now, &response) };
+        let State::Inviting { offered, branch, .. } = leg.state else {
             return self.on_another_answer(now, id, &response);
         };
+        leg.invite = Some(branch);
         leg.dialog.establish(&response);
         leg.learn_allow(&response);
         leg.state = State::Established;
@@ -124,6 +125,18 @@ impl UserAgent {
             leg.owed = Some(Owed { seq, offer, give_up: now + T1X64 });
             self.arm(id);
         }
+    }
+
+    /// A 2xx to an INVITE that we gave up, or of a fork when all else is over: the phone must not
+    /// believe to be in a call.
+    fn on_stray_answer(&mut self, now: Instant, response: &Response) {
+        let Some(dialog) = Dialog::stray(response) else { return };
+        let Some(hop) = dialog.hop() else { return };
+        let (id, seq) = (dialog.local_tag, response.cseq().number);
+        let leg = Leg { released: true, ..Leg::new(dialog, hop, State::Established) };
+        self.legs.insert(id, leg);
+        self.send_ack(now, id, seq, None);
+        self.close(now, id);
     }
 
     fn on_another_answer(&mut self, now: Instant, id: LegId, response: &Response) {

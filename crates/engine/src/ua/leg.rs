@@ -20,6 +20,8 @@ pub(super) struct Leg {
     /// Where our next request goes.
     pub(super) hop: Hop,
     pub(super) state: State,
+    /// Our INVITE's branch, once it was accepted.
+    pub(super) invite: Option<Branch>,
     pub(super) offer: Offer,
     /// A re-INVITE of ours that waits until the peer's is through: its offer, and which try it is.
     pub(super) waiting: Option<(Option<Bytes>, u32)>,
@@ -131,6 +133,7 @@ impl Leg {
             dialog,
             hop,
             state,
+            invite: None,
             offer: Offer::None,
             waiting: None,
             unacked: None,

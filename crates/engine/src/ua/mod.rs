@@ -241,6 +241,11 @@ impl UserAgent {
         self.legs.is_empty() && self.transactions.len() == 0 && self.next_timeout().is_none()
     }
 
+    /// Transactions that are not over, and names being resolved.
+    pub fn transaction_count(&self) -> usize {
+        self.transactions.len()
+    }
+
     /// Legs that are not over.
     pub fn leg_count(&self) -> usize {
         self.legs.len()
@@ -456,9 +461,17 @@ impl UserAgent {
     fn end(&mut self, now: Instant, id: LegId, cause: Cause) {
         let Some(leg) = self.legs.remove(&id) else { return };
         let cause = if leg.released { Cause::Released } else { cause };
-        // What the peer asked and nobody will answer any more.
-        if let Offer::Received { key, request, source } = leg.offer {
-            self.refuse_request(now, key, &request, source, 487);
+        if let Some(branch) = leg.invite {
+            self.transactions.settle(branch, leg.dialog.remote_tag.as_deref());
+        }
+        match leg.offer {
+            // What the peer asked and nobody will answer any more.
+            Offer::Received { key, request, source } => {
+                self.refuse_request(now, key, &request, source, 487);
+            }
+            // What we asked: the peer need not answer in a dialog that is over.
+            Offer::Sent { branch, .. } => self.transactions.abandon(now, branch),
+            Offer::None | Offer::Backoff { .. } => {}
         }
         if let Some(leg::Refer::Received { key, request, source }) = leg.refer {
             self.refuse_request(now, key, &request, source, 481);

@@ -1,7 +1,7 @@
 //! The frame of a response: what it copies from its request (RFC 3261 §8.2.6), and where it says
 //! the request came from (§18.2.1, RFC 3581 §4).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
@@ -20,21 +20,21 @@ use crate::write::Writer;
 /// Call-ID and CSeq. To gets `to_tag` when it has no tag yet and `to_tag` is not empty.
 pub fn respond(request: &Request, status: u16, to_tag: &str, source: SocketAddr) -> Writer {
     let mut writer = Writer::response(status, reason_phrase(status));
-    let mut vias =
-        request.iter().filter(|header| header.name == Name::Via).map(|header| header.value);
-    write_top_via(&mut writer, vias.next().unwrap_or_default(), source);
+    let mut vias = request.whole_values(Name::Via);
+    write_top_via(&mut writer, vias.next().unwrap_or_default(), &request.via(), source);
     for via in vias {
         writer.bytes("Via", via);
     }
     writer.bytes("From", request.value(Name::From).unwrap_or_default());
-    write_to(
-        &mut writer,
-        request.value(Name::To).unwrap_or_default(),
-        request.to_tag().is_some(),
-        to_tag,
-    );
+    let to = request.value(Name::To).unwrap_or_default();
+    write_to(&mut writer, to, request.to_tag().is_some(), to_tag);
     writer.header("Call-ID", request.call_id());
-    writer.header("CSeq", format_args!("{} {}", request.cseq().number, request.cseq_method()));
+    writer
+        .push("CSeq: ")
+        .display(request.cseq().number)
+        .push(" ")
+        .push(request.cseq_method())
+        .end_line();
     writer
 }
 
@@ -58,7 +58,11 @@ pub fn bad_request(datagram: &[u8], source: SocketAddr, reason: &str) -> Option<
     let lines = loose_lines(datagram, next);
     let value = |wanted| lines.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
     let mut vias = lines.iter().filter(|(name, _)| *name == Name::Via).map(|(_, value)| *value);
-    write_top_via(&mut writer, vias.next()?, source);
+    let top = vias.next()?;
+    match Via::parse(list::first(top)) {
+        Ok(via) => write_top_via(&mut writer, top, &via, source),
+        Err(_) => drop(writer.bytes("Via", top)),
+    }
     for via in vias {
         writer.bytes("Via", via);
     }
@@ -94,50 +98,32 @@ fn loose_lines(datagram: &[u8], start: usize) -> Vec<(Name, &[u8])> {
     lines
 }
 
-/// Writes the first Via line with the source of the request in its first element.
-fn write_top_via(writer: &mut Writer, line: &[u8], source: SocketAddr) {
-    let element = list::first(line);
-    let Ok(via) = Via::parse(element) else {
-        writer.bytes("Via", line);
-        return;
-    };
+/// Writes the first Via line with the source of the request in its first element, which is `via`.
+fn write_top_via(writer: &mut Writer, line: &[u8], via: &Via<'_>, source: SocketAddr) {
+    let (element, rest) = line.split_at(list::end_of_first(line));
+    let element = trimmed(element);
     let ip = source.ip().to_canonical();
-    let wants_port = via.rport().is_some();
-    let host = via.host.trim_matches(['[', ']']);
-    let is_elsewhere = !host.parse().is_ok_and(|host: std::net::IpAddr| host == ip);
-    writer.push(b"Via: ");
-    writer.push(&element[..element.len() - via.params.0.len()]);
+    writer.push("Via: ").push(&element[..element.len() - via.params.0.len()]);
     for param in via.params.raw() {
         let name = param.split('=').next().unwrap_or_default().trim_ascii_end();
-        // What the sender says about itself here is not to be believed.
-        if name.eq_ignore_ascii_case("received") {
-            continue;
-        }
-        writer.push(b";");
-        match name.eq_ignore_ascii_case("rport") {
-            true => writer.push(format!("rport={}", source.port()).as_bytes()),
-            false => writer.push(param.as_bytes()),
+        if name.eq_ignore_ascii_case("rport") {
+            writer.push(";rport=").display(source.port());
+        } else if !name.eq_ignore_ascii_case("received") {
+            // What the sender says about its own address is not to be believed.
+            writer.push(";").push(param);
         }
     }
-    if wants_port || is_elsewhere {
-        writer.push(format!(";received={ip}").as_bytes());
+    let is_sent_by = via.host.trim_matches(['[', ']']).parse().is_ok_and(|host: IpAddr| host == ip);
+    if !is_sent_by || via.rport().is_some() {
+        writer.push(";received=").display(ip);
     }
-    let rest = &line[line.len().min(offset_after(line, element))..];
-    writer.push(rest);
-    writer.end_line();
-}
-
-/// Where in `line` the text after its slice `element` starts.
-fn offset_after(line: &[u8], element: &[u8]) -> usize {
-    (element.as_ptr() as usize).wrapping_sub(line.as_ptr() as usize) + element.len()
+    writer.push(rest).end_line();
 }
 
 fn write_to(writer: &mut Writer, to: &[u8], has_tag: bool, to_tag: &str) {
-    writer.push(b"To: ");
-    writer.push(to);
+    writer.push("To: ").push(to);
     if !has_tag && !to_tag.is_empty() {
-        writer.push(b";tag=");
-        writer.push(to_tag.as_bytes());
+        writer.push(";tag=").push(to_tag);
     }
     writer.end_line();
 }
