@@ -21,7 +21,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use self::phone::{Captured, Phone};
 use crate::backend::embedded::{Embedded, Settings, Udp};
-use crate::config::{Config, SipListen};
+use crate::config::Config;
 use crate::server;
 
 /// The phones and the ports they ask for; when one is taken, any other does.
@@ -45,10 +45,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let listener = server::bind(&config.ws_server).await?;
-    let SipListen::Udp(sip) = config.sip.listen;
-    let udp = Udp::bind(sip)
-        .await
-        .map_err(|error| io::Error::new(error.kind(), format!("sip.listen {}: {error}", config.sip.listen)))?;
+    let udp = Udp::listen(&config.sip.listen).await?;
     let sip = udp.local();
     let backend = Arc::new(Embedded::start(udp, Settings::default())?);
     let (captured, mut capture) = mpsc::channel(CAPTURE);
@@ -69,8 +66,9 @@ pub async fn run(
     let uris: Vec<&str> = phones.iter().map(|phone| phone.uri.as_str()).collect();
     introduce(out, &url, sip, &uris)?;
     let began = Instant::now();
-    let lanes: HashMap<SocketAddr, usize> =
-        std::iter::once((sip, 0)).chain(phones.iter().zip(1..).map(|(phone, lane)| (phone.address, lane))).collect();
+    let lanes: HashMap<SocketAddr, usize> = std::iter::once((sip, 0))
+        .chain(phones.iter().zip(1..).map(|(phone, lane)| (phone.address, lane)))
+        .collect();
     let mut client = Client::connect(&url).await?;
     client.call("CallStart", json!({"caller": uris[0], "callee": uris[1]}), out).await?;
     draw(out, &mut capture, &lanes, began)?;
@@ -78,7 +76,10 @@ pub async fn run(
         let callid = client.callid.clone();
         client.call("CallEnd", json!({"callid": callid}), out).await?;
     } else {
-        writeln!(out, "\nThe phones stay in their call, and answer others: try the command above. Ctrl-C stops.")?;
+        writeln!(
+            out,
+            "\nThe phones stay in their call, and answer others: try the command above. Ctrl-C stops."
+        )?;
         out.flush()?;
         shutdown.await;
     }
@@ -89,13 +90,19 @@ pub async fn run(
 
 fn introduce(out: &mut impl Write, url: &str, sip: SocketAddr, uris: &[&str]) -> io::Result<()> {
     let (alice, bob) = (uris[0], uris[1]);
-    writeln!(out, "Call API demo: the server, its SIP engine and three phones, in this process.\n")?;
+    writeln!(
+        out,
+        "Call API demo: the server, its SIP engine and three phones, in this process.\n"
+    )?;
     writeln!(out, "  clients  {url}")?;
     writeln!(out, "  SIP      udp:{sip}")?;
     writeln!(out, "  phones   {}\n", uris.join("  "))?;
     writeln!(out, "It now places a call, as this would:\n")?;
     writeln!(out, "  cargo run --release --bin call-api-client -- -url {url} \\")?;
-    writeln!(out, "    -method CallStart -params '{{\"caller\": \"{alice}\", \"callee\": \"{bob}\"}}'\n")?;
+    writeln!(
+        out,
+        "    -method CallStart -params '{{\"caller\": \"{alice}\", \"callee\": \"{bob}\"}}'\n"
+    )?;
     out.flush()
 }
 
@@ -131,7 +138,8 @@ impl Client {
     /// Sends a command and shows every message until it has ended.
     async fn call(&mut self, method: &str, params: Value, out: &mut impl Write) -> io::Result<()> {
         self.requests += 1;
-        let request = json!({"jsonrpc": "2.0", "id": self.requests, "method": method, "params": params});
+        let request =
+            json!({"jsonrpc": "2.0", "id": self.requests, "method": method, "params": params});
         writeln!(out, "> {request}")?;
         self.socket.send(Message::text(request.to_string())).await.map_err(io::Error::other)?;
         loop {
@@ -145,7 +153,9 @@ impl Client {
             }
             match message["method"].as_str() {
                 Some("Ended") => return Ok(()),
-                Some("Error") => return Err(io::Error::other(message["params"]["message"].to_string())),
+                Some("Error") => {
+                    return Err(io::Error::other(message["params"]["message"].to_string()));
+                }
                 _ if message.get("error").is_some() => {
                     return Err(io::Error::other(message["error"]["message"].to_string()));
                 }

@@ -12,5 +12,6 @@ pub mod api;
 pub mod args;
 pub mod backend;
 pub mod config;
+pub mod demo;
 pub mod server;
 pub mod telemetry;

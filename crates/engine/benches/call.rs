@@ -115,7 +115,7 @@ fn clock() -> Instant {
 
 impl Bench {
     fn new() -> Self {
-        let config = Config { address: address(5060), next_hop: None, open: true };
+        let config = Config { address: address(5060), advertise: None, next_hop: None, open: true };
         let proxy = Some(address(5060));
         Self {
             now: clock(),

@@ -85,7 +85,8 @@ impl Dialog {
         let (local, remote) = (address(&response.from()), address(&response.to()));
         let target = response.contact()?.uri;
         let seq = response.cseq().number;
-        let mut dialog = Self::outgoing(response.call_id().into(), tag, &local, &remote, target, seq);
+        let mut dialog =
+            Self::outgoing(response.call_id().into(), tag, &local, &remote, target, seq);
         dialog.establish(response);
         Some(dialog)
     }

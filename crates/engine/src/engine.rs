@@ -27,9 +27,11 @@ use crate::ua::{self, LegId, ServerKey, Stats, UserAgent};
 /// What the engine is told when it is made.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Host and port under which others reach us: our Via, our Contact, and the request URIs that
-    /// mean us.
+    /// Where we listen. Request URIs with this address mean us.
     pub address: SocketAddr,
+    /// Host, or host and port, that others reach us by, when it is not that address: it goes into
+    /// our Via and Contact, and request URIs with it mean us too.
+    pub advertise: Option<String>,
     /// SIP URI of the proxy that gets every call. Without it a call goes to the host of its
     /// request URI.
     pub next_hop: Option<String>,
@@ -131,9 +133,9 @@ impl Engine {
     /// An engine without calls. The seed must come from the operating system's entropy: tags,
     /// branches and one-time URIs are made of it.
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
-        let address = config.address.to_string();
+        let authority = config.advertise.clone().unwrap_or(config.address.to_string());
         let identity =
-            Identity { contact: format!("sip:{address}").into(), sent_by: address.into() };
+            Identity { contact: format!("sip:{authority}").into(), sent_by: authority.into() };
         let mut ua = UserAgent::new(identity, seed);
         let hash = Keyed::new(ua.ids().key());
         Self {
@@ -235,8 +237,16 @@ impl Engine {
 
     /// Whether a request URI means us.
     pub(crate) fn is_us(&self, uri: &Uri<'_>) -> bool {
-        uri.port.unwrap_or(5060) == self.config.address.port()
-            && uri.ip() == Some(self.config.address.ip())
+        let port = uri.port.unwrap_or(5060);
+        let address = self.config.address;
+        let advertised = self.config.advertise.as_deref().is_some_and(|authority| {
+            let (host, at) = match authority.rsplit_once(':') {
+                Some((host, at)) if !at.ends_with(']') => (host, at.parse().unwrap_or(5060)),
+                _ => (authority, 5060),
+            };
+            at == port && host.eq_ignore_ascii_case(uri.host)
+        });
+        advertised || (port == address.port() && uri.ip() == Some(address.ip()))
     }
 
     /// Where a call to this URI goes. `None` when it is none we can send to.

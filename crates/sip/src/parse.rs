@@ -112,7 +112,7 @@ fn status_line(line: &[u8]) -> Result<(u16, Span), ParseError> {
     let status = decimal(digits).filter(|status| digits.len() == 3 && (100..700).contains(status));
     // The space before an empty phrase is mandatory, but often missing.
     let is_complete = cursor.eat(b' ') || cursor.is_at_end();
-    match status.and_then(|status| u16::try_from(status).ok()) {
+    match status {
         Some(status) if is_complete => Ok((status, Span::of(line, cursor.rest()))),
         _ => Err(ParseError::new(ErrorKind::Status, space)),
     }
@@ -130,7 +130,7 @@ fn headers(mut bytes: Bytes, start: usize) -> Result<Headers, ParseError> {
     let length = match found.content_length {
         Some(span) => {
             let fault = ParseError::new(ErrorKind::ContentLength, span.range().start);
-            decimal(&bytes[span.range()]).ok_or(fault)? as usize
+            decimal::<usize>(&bytes[span.range()]).ok_or(fault)?
         }
         // §18.3: over UDP the body then extends to the end of the datagram.
         None => received,

@@ -2,6 +2,7 @@
 //! RFC 3515 §2.4.5).
 
 use crate::cursor::trimmed;
+use crate::header::cseq::decimal;
 
 /// The status code and reason phrase of a `message/sipfrag` body; `None` when it does not begin with
 /// a status line. Headers after it are not looked at.
@@ -12,7 +13,7 @@ pub fn parse(body: &[u8]) -> Option<(u16, &[u8])> {
         .filter(|(version, _)| version.eq_ignore_ascii_case(b"SIP/2.0 "))?
         .1;
     let (code, reason) = rest.split_at_checked(3)?;
-    let status: u16 = str::from_utf8(code).ok()?.parse().ok()?;
+    let status = decimal(code)?;
     let is_sound = (100..700).contains(&status) && matches!(reason.first(), None | Some(b' '));
     is_sound.then_some((status, trimmed(reason)))
 }

@@ -4,13 +4,28 @@
 //! and `Ended` are not a backend's business, so no backend can forget or repeat them;
 //! `server::connection` says them.
 
+pub mod embedded;
 pub mod fake;
 
+use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use self::embedded::Embedded;
 use crate::api::{Command, CommandError, Done, Event};
+use crate::config::Config;
+
+/// The backend that a configuration asks for, ready to run commands.
+///
+/// # Errors
+///
+/// When its sockets cannot be bound.
+pub async fn connect(config: &Config) -> io::Result<Arc<dyn Backend>> {
+    let udp = embedded::Udp::listen(&config.sip.listen).await?;
+    Ok(Arc::new(Embedded::start(udp, embedded::Settings::of(&config.sip))?))
+}
 
 /// Runs a command to its end. There is no third way out beside success and failure.
 pub trait Backend: Send + Sync {

@@ -9,15 +9,11 @@
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use call_api::args::with_two_dashes;
-use call_api::backend::Backend;
-use call_api::backend::fake::Fake;
-use call_api::config::{self, Config, Loaded, SipListen};
-use call_api::{server, telemetry};
+use call_api::config::{self, Config, Loaded};
+use call_api::{backend, demo, server, telemetry};
 use clap::{Parser, Subcommand};
-use tokio::net::UdpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Starts, watches and ends SIP calls for clients that speak JSON-RPC 2.0 over a WebSocket.
@@ -41,6 +37,12 @@ struct Args {
 enum Mode {
     /// Serve clients (the default).
     Serve,
+    /// Run the server with three software phones, and place a call between two of them.
+    Demo {
+        /// Stop once that call is over.
+        #[arg(long)]
+        once: bool,
+    },
 }
 
 #[tokio::main]
@@ -56,6 +58,7 @@ async fn main() -> ExitCode {
     let done = match (args.check, args.mode) {
         (true, _) => check(&loaded).await,
         (false, None | Some(Mode::Serve)) => serve(&loaded).await,
+        (false, Some(Mode::Demo { once })) => run_demo(&loaded.config, once).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -76,14 +79,17 @@ async fn serve(loaded: &Loaded) -> io::Result<()> {
     }
     let listener = server::bind(&config.ws_server).await?;
     let shutdown = stop_signal()?;
-    // Temporary: replaced by the embedded engine.
-    let backend: Arc<dyn Backend> = Arc::new(Fake::default());
+    let backend = backend::connect(config).await?;
     let address = listener.local_addr()?;
     tracing::info!(file = ?loaded.file, changes = ?config.changes(), "configured");
     tracing::info!("listening on ws://{address}{}", config.ws_server.http_path);
     server::serve(listener, config, backend, shutdown).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+async fn run_demo(config: &Config, once: bool) -> io::Result<()> {
+    demo::run(config, &mut io::stdout(), once, stop_signal()?).await
 }
 
 /// Ends at the first SIGTERM or SIGINT. A second one ends the process at once.
@@ -115,10 +121,7 @@ async fn check(Loaded { config, file, warnings }: &Loaded) -> io::Result<()> {
     warnings.iter().for_each(|warning| println!("warning: {warning}"));
     let listener = server::bind(ws_server).await?;
     println!("clients: ws://{}{}", listener.local_addr()?, ws_server.http_path);
-    let SipListen::Udp(address) = sip.listen;
-    UdpSocket::bind(address).await.map_err(|error| {
-        io::Error::new(error.kind(), format!("sip.listen {}: {error}", sip.listen))
-    })?;
+    backend::connect(config).await?;
     match &sip.uri {
         Some(uri) => println!("SIP: {}, every call goes to {uri}", sip.listen),
         None => println!("SIP: {}, calls go to the host in their URI", sip.listen),

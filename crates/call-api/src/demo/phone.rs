@@ -91,6 +91,7 @@ impl Driver {
 
     /// Keeps a message for the ladder, as long as there is room.
     fn capture(&self, from: SocketAddr, to: SocketAddr, bytes: &Bytes) {
-        let _ = self.captured.try_send(Captured { at: Instant::now(), from, to, bytes: bytes.clone() });
+        let _ =
+            self.captured.try_send(Captured { at: Instant::now(), from, to, bytes: bytes.clone() });
     }
 }

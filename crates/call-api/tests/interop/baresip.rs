@@ -109,7 +109,7 @@ impl Baresip {
         format!("sip:{}@127.0.0.1:{}", self.name, self.ports.sip)
     }
 
-    /// Does what a user does at the phone: `dial`, `accept`, `hangup`, `hold`, `resume`, … Returns
+    /// Does what a user does at the phone: `dial`, `accept`, `hangup`, `hold`, … Returns
     /// what it printed.
     ///
     /// # Panics

@@ -214,7 +214,7 @@ impl Engine {
         start.deadline = Some(now + REFER_TIMEOUT);
         start.one_time = Some(token);
         self.one_time.insert(token, command);
-        let refer_to = format!("sip:{token:016x}@{}", self.config.address);
+        let refer_to = format!("sip:{token:016x}@{}", self.ua.identity().sent_by);
         let referred_by = start.request.from.clone().unwrap_or(start.request.callee.clone());
         self.arm_start(command);
         self.ua.refer(now, leg, &refer_to, &referred_by);

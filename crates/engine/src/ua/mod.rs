@@ -186,6 +186,11 @@ impl UserAgent {
         }
     }
 
+    /// How we appear to others.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// A datagram from the network. What cannot be parsed is answered 400 or dropped.
     pub fn receive(&mut self, now: Instant, source: SocketAddr, datagram: Bytes) {
         match Message::parse(datagram.clone()) {

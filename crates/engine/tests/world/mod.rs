@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use engine::ladder::Ladder;
 use engine::phone::{Phone, PhoneEvent};
-use engine::{CommandId, Config, Engine, Error, Event, Input, Load, Mode, Output, StartRequest, Step};
+use engine::{
+    CommandId, Config, Engine, Error, Event, Input, Load, Mode, Output, StartRequest, Step,
+};
 use sip::{Message, Method};
 
 pub(crate) const CALLER: usize = 0;
@@ -56,7 +58,10 @@ pub(crate) fn address(lane: usize) -> SocketAddr {
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
-        Self::with_config(seed, Config { address: address(0), next_hop: None, open: true })
+        Self::with_config(
+            seed,
+            Config { address: address(0), advertise: None, next_hop: None, open: true },
+        )
     }
 
     #[expect(
@@ -183,7 +188,12 @@ impl World {
 
     /// Nothing is left anywhere: no call, command, dialog, subscription, transaction or timer.
     pub(crate) fn assert_at_rest(&mut self) {
-        assert_eq!(self.engine.load(), Load::default(), "the engine still holds this\n{}", self.ladder);
+        assert_eq!(
+            self.engine.load(),
+            Load::default(),
+            "the engine still holds this\n{}",
+            self.ladder
+        );
         assert_eq!(self.engine.next_timeout(), None, "the engine still waits\n{}", self.ladder);
         for (index, phone) in self.phones.iter_mut().enumerate() {
             assert!(phone.is_idle(), "phone {index} still holds something\n{}", self.ladder);

@@ -1,6 +1,7 @@
 //! CSeq: the number and method of a request within its dialog (RFC 3261 §8.1.1.5, §20.16).
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::cursor::{Cursor, is_blank, is_token, trimmed};
 use crate::error::{ErrorKind, ParseError};
@@ -37,7 +38,7 @@ pub(crate) fn parts(value: &[u8]) -> Result<(u32, &str), ParseError> {
     let fault = ParseError::new(ErrorKind::CSeq, cursor.at());
     let method = cursor.take_while(is_token);
     match number {
-        Some(number) if number < 1 << 31 => {
+        Some(number) if number < 1u32 << 31 => {
             if blanks.is_empty() || method.is_empty() || !cursor.is_at_end() {
                 return Err(fault);
             }
@@ -47,9 +48,11 @@ pub(crate) fn parts(value: &[u8]) -> Result<(u32, &str), ParseError> {
     }
 }
 
-/// A decimal number that fits, leading zeros included. `None` for no digits at all, too.
-pub(crate) fn decimal(digits: &[u8]) -> Option<u32> {
-    str::from_utf8(digits).ok()?.parse().ok()
+/// A decimal number that fits, leading zeros included; nothing but digits.
+pub(crate) fn decimal<T: FromStr>(digits: &[u8]) -> Option<T> {
+    // `parse` alone would let a sign pass.
+    let is_number = digits.iter().all(u8::is_ascii_digit);
+    str::from_utf8(digits).ok().filter(|_| is_number)?.parse().ok()
 }
 
 #[cfg(test)]

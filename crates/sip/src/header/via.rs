@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::cseq::decimal;
 use super::params::Params;
 use crate::cursor::{Cursor, is_token};
 use crate::error::{ErrorKind, ParseError};
@@ -44,8 +45,8 @@ impl<'a> Via<'a> {
         let host = host(cursor)?;
         let mut port = None;
         if cursor.eat_separator(b':') {
-            let digits = str::from_utf8(cursor.take_while(|byte| byte.is_ascii_digit())).ok()?;
-            port = Some(digits.parse().ok().filter(|port| *port != 0)?);
+            let digits = cursor.take_while(|byte| byte.is_ascii_digit());
+            port = Some(decimal(digits).filter(|port| *port != 0)?);
         }
         Some(Self { transport, host, port, params: Params::default() })
     }

@@ -12,6 +12,7 @@ pub use self::arrange::{arranged, rejecting, restored};
 pub use self::edit::{inactive_audio, with_direction, with_origin};
 use self::parts::{Line, Parts};
 use crate::error::{ErrorKind, ParseError};
+use crate::header::cseq::decimal;
 
 /// The most media sections of a description. More is [`ErrorKind::Sdp`].
 pub const MAX_MEDIA: usize = 64;
@@ -198,7 +199,7 @@ fn read_media(value: &str) -> Option<Media<'_>> {
     let (kind, port) = (fields.next().filter(|kind| !kind.is_empty())?, fields.next()?);
     let (proto, formats) = (fields.next().filter(|proto| !proto.is_empty())?, fields.next()?);
     // `49170/2` asks for a range of ports.
-    let port = port.split('/').next()?.parse().ok()?;
+    let port = decimal(port.split('/').next()?.as_bytes())?;
     Some(Media { kind, port, proto, formats, connection: None, direction: Direction::default() })
 }
 

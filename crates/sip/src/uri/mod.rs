@@ -13,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub use self::equivalence::equivalent;
 pub use self::escape::{escape_header, unescape};
 use crate::error::{ErrorKind, ParseError};
+use crate::header::cseq::decimal;
 use crate::header::name_addr::addr_spec;
 use crate::header::params::Params;
 
@@ -185,10 +186,7 @@ fn host_and_port(text: &str) -> Result<(&str, Option<u16>), &str> {
         return Err(host);
     }
     let port = match port.strip_prefix(':') {
-        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Some(digits.parse().ok().filter(|port| *port != 0).ok_or(digits)?)
-        }
-        Some(digits) => return Err(digits),
+        Some(digits) => Some(decimal(digits.as_bytes()).filter(|port| *port != 0).ok_or(digits)?),
         None => None,
     };
     Ok((host, port))

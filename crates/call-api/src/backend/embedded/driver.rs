@@ -46,12 +46,12 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn new(udp: Udp, settings: Settings) -> io::Result<Self> {
-        let address = settings.advertise.unwrap_or(udp.local());
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
         // Whoever can reach a loopback address may use this machine anyway.
         let open = udp.local().ip().is_loopback();
-        let config = Config { address, next_hop: settings.next_hop, open };
+        let Settings { advertise, next_hop } = settings;
+        let config = Config { address: udp.local(), advertise, next_hop, open };
         Ok(Self {
             engine: Engine::new(config, seed),
             udp,
@@ -66,10 +66,10 @@ impl Driver {
         let mut open = true;
         while open || !self.running.is_empty() {
             // No timer is as good as one in an hour.
-            let timeout = self.engine.next_timeout().map_or_else(
-                || Instant::now() + Duration::from_secs(3600),
-                Instant::from_std,
-            );
+            let timeout = self
+                .engine
+                .next_timeout()
+                .map_or_else(|| Instant::now() + Duration::from_secs(3600), Instant::from_std);
             tokio::select! {
                 () = self.udp.readable() => self.read(),
                 order = orders.recv(), if open => match order {

@@ -16,6 +16,7 @@ use self::driver::{Driver, Order};
 pub use self::udp::Udp;
 use super::{Backend, Outcome, Progress};
 use crate::api::{Command, CommandError, Done, Event, EventKind};
+use crate::config::Sip;
 
 /// Commands that wait for the engine's task. At the bound a command waits for its turn: the engine
 /// takes one in microseconds.
@@ -30,10 +31,21 @@ pub struct Embedded {
 /// What the engine is told of the world around it.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// Host and port that others reach us by, when it is not the socket's own address.
-    pub advertise: Option<std::net::SocketAddr>,
+    /// Host, or host and port, that others reach us by, when it is not the socket's own address.
+    pub advertise: Option<String>,
     /// SIP URI of the proxy that gets every call.
     pub next_hop: Option<String>,
+}
+
+impl Settings {
+    /// What the `sip` section of the configuration says.
+    #[must_use]
+    pub fn of(sip: &Sip) -> Self {
+        Self {
+            advertise: sip.advertise.clone(),
+            next_hop: sip.uri.as_ref().map(ToString::to_string),
+        }
+    }
 }
 
 impl Embedded {
@@ -42,8 +54,14 @@ impl Embedded {
     ///
     /// # Errors
     ///
-    /// When the socket has no address, or the operating system no entropy.
+    /// When the socket listens on every address and no other name is advertised, or when the
+    /// operating system has no entropy.
     pub fn start(udp: Udp, settings: Settings) -> io::Result<Self> {
+        if udp.local().ip().is_unspecified() && settings.advertise.is_none() {
+            let message =
+                format!("sip.listen {} is no address to answer to: set sip.advertise", udp.local());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         let (orders, queue) = mpsc::channel(COMMAND_QUEUE);
         let driver = Driver::new(udp, settings)?;
         tokio::spawn(driver.run(queue));

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use tokio::net::UdpSocket;
 
+use crate::config::SipListen;
+
 /// The largest datagram that UDP carries.
 const MAX_DATAGRAM: usize = 65_535;
 
@@ -22,9 +24,12 @@ impl Udp {
     ///
     /// # Errors
     ///
-    /// When the address cannot be bound.
-    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = UdpSocket::bind(address).await?;
+    /// When the address cannot be bound; the error names it.
+    pub async fn listen(listen: &SipListen) -> io::Result<Self> {
+        let SipListen::Udp(address) = listen;
+        let socket = UdpSocket::bind(address).await.map_err(|error| {
+            io::Error::new(error.kind(), format!("sip.listen {listen}: {error}"))
+        })?;
         let local = socket.local_addr()?;
         Ok(Self { socket, buffer: vec![0; MAX_DATAGRAM].into(), local })
     }
