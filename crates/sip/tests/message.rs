@@ -13,7 +13,7 @@ fn parse(text: impl Into<Vec<u8>>) -> Result<Message, ParseError> {
 }
 
 fn fault(text: impl Into<Vec<u8>>) -> ErrorKind {
-    parse(text).unwrap_err().kind
+    parse(text).expect_err("a message that must be refused").kind
 }
 
 /// A request with these headers after the mandatory ones, and what follows them.
@@ -22,7 +22,7 @@ fn invite(more: &str) -> String {
 }
 
 fn request(text: impl Into<Vec<u8>>) -> Request {
-    Request::parse(Bytes::from(text.into())).unwrap()
+    Request::parse(Bytes::from(text.into())).expect("a request that must be read")
 }
 
 fn response(start: &str) -> Result<Response, ParseError> {

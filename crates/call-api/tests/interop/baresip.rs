@@ -109,8 +109,8 @@ impl Baresip {
         format!("sip:{}@127.0.0.1:{}", self.name, self.ports.sip)
     }
 
-    /// Does what a user does at the phone: `dial`, `accept`, `hangup`, `hold`, … Returns
-    /// what it printed.
+    /// Does what a user does at the phone: `dial`, `accept`, `hangup`, `hold`, …
+    /// Returns what the phone printed.
     ///
     /// # Panics
     ///

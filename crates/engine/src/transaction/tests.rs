@@ -84,14 +84,14 @@ fn invite_client() {
         Calling     2xx          Deliver      Accepted    32000 ms
         Calling     300-699      Ack Deliver  Completed   32000 ms
         Calling     timer A      Send         Calling     1500 ms
-        Calling     timer B,D,M  TimedOut     Terminated  -
+        Calling     timer B,D,M  TimedOut     Completed   64000 ms
         Proceeding  1xx          Deliver      Proceeding  -
         Proceeding  2xx          Deliver      Accepted    32000 ms
         Proceeding  300-699      Ack Deliver  Completed   32000 ms
         Proceeding  timer A                   Proceeding  -
         Proceeding  timer B,D,M               Proceeding  -
         Completed   1xx                       Completed   32000 ms
-        Completed   2xx                       Completed   32000 ms
+        Completed   2xx          Deliver      Completed   32000 ms
         Completed   300-699      Ack          Completed   32000 ms
         Completed   timer A                   Completed   32000 ms
         Completed   timer B,D,M               Terminated  -

@@ -33,19 +33,15 @@ impl fmt::Display for CSeq {
 /// The number and the method's name.
 pub(crate) fn parts(value: &[u8]) -> Result<(u32, &str), ParseError> {
     let mut cursor = Cursor::new(trimmed(value));
+    let fault = |at| ParseError::new(ErrorKind::CSeq, at);
     let number = decimal(cursor.take_while(|byte| byte.is_ascii_digit()));
+    let number = number.filter(|number| *number < 1 << 31).ok_or(fault(0))?;
     let blanks = cursor.take_while(is_blank);
-    let fault = ParseError::new(ErrorKind::CSeq, cursor.at());
     let method = cursor.take_while(is_token);
-    match number {
-        Some(number) if number < 1u32 << 31 => {
-            if blanks.is_empty() || method.is_empty() || !cursor.is_at_end() {
-                return Err(fault);
-            }
-            Ok((number, super::text(method, fault)?))
-        }
-        _ => Err(ParseError::new(ErrorKind::CSeq, 0)),
+    if blanks.is_empty() || method.is_empty() || !cursor.is_at_end() {
+        return Err(fault(cursor.at()));
     }
+    Ok((number, super::text(method, fault(0))?))
 }
 
 /// A decimal number that fits, leading zeros included; nothing but digits.

@@ -102,7 +102,7 @@ impl<'a> Uri<'a> {
     /// The host, when it is an address and not a name.
     pub fn ip(&self) -> Option<IpAddr> {
         match self.host.strip_prefix('[') {
-            Some(inside) => inside.strip_suffix(']')?.parse().ok().map(IpAddr::V6),
+            Some(inside) => ipv6(inside.strip_suffix(']')?).map(IpAddr::V6),
             None => self.host.parse().ok().map(IpAddr::V4),
         }
     }
@@ -195,7 +195,7 @@ fn host_and_port(text: &str) -> Result<(&str, Option<u16>), &str> {
 /// §25.1 `host`. Underscores stand in many a name though the grammar lacks them.
 fn is_host(host: &str) -> bool {
     if let Some(inside) = host.strip_prefix('[') {
-        return inside.strip_suffix(']').is_some_and(|inside| inside.parse::<Ipv6Addr>().is_ok());
+        return inside.strip_suffix(']').and_then(ipv6).is_some();
     }
     let name = host.strip_suffix('.').unwrap_or(host);
     let is_label = |label: &str| {
@@ -210,6 +210,12 @@ fn is_host(host: &str) -> bool {
         .next()
         .is_some_and(|label| label.starts_with(|c: char| c.is_ascii_digit()));
     if is_address { host.parse::<Ipv4Addr>().is_ok() } else { name.split('.').all(is_label) }
+}
+
+/// RFC 5118 §4.10: the grammar of RFC 3261 puts a third colon before an IPv4 part, so it must be
+/// tolerated.
+fn ipv6(text: &str) -> Option<Ipv6Addr> {
+    text.parse().or_else(|_| text.replacen(":::", "::", 1).parse()).ok()
 }
 
 fn uri_params(text: &str) -> Result<Params<'_>, &str> {
