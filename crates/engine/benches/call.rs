@@ -19,6 +19,8 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const CALLS: u32 = 2_000;
 const ROUNDS: usize = 5;
+/// Time between calls: twenty begin, and later end, each second.
+const PAUSE: Duration = Duration::from_millis(50);
 
 #[expect(clippy::print_stdout, reason = "a benchmark reports")]
 fn main() {
@@ -72,14 +74,16 @@ impl Round {
             let now = bench.now;
             bench.phones[0].dial(now, &bob);
             bench.settle();
+            bench.pass(PAUSE);
         }
         // The transactions of the beginning are forgotten: what is held now is held for hours.
         bench.pass(Duration::from_secs(60));
         let held = bench.held() / calls;
-        let now = bench.now;
         for call in bench.phones[0].calls() {
+            let now = bench.now;
             bench.phones[0].hang_up(now, call);
             bench.settle();
+            bench.pass(PAUSE);
         }
         let (engine, messages) = (bench.spent, bench.messages);
         let allocations = bench.stats.allocations as f64 / calls;

@@ -84,7 +84,7 @@ impl UserAgent {
         let allow = Allow::of(&request).unwrap_or_default();
         let state = State::Invited { key, request: Box::new(request), source };
         let leg = Leg { allow, ..Leg::new(dialog, hop, state) };
-        self.legs.insert(id, leg);
+        self.legs.insert(id, Box::new(leg));
         self.events.push_back(Event::Incoming(id));
     }
 

@@ -57,7 +57,7 @@ impl UserAgent {
         let hop = invite.hop.or_else(|| dialog.hop());
         let unreachable = hop.is_none();
         let hop = hop.unwrap_or(Hop::Name { host: Box::default(), port: 0 });
-        self.legs.insert(id, Leg::new(dialog, hop.clone(), state));
+        self.legs.insert(id, Box::new(Leg::new(dialog, hop.clone(), state)));
         let owner = Owner { leg: id, purpose: Purpose::Invite };
         if unreachable
             || self.transactions.request(now, branch, Method::Invite, hop, bytes, owner).is_err()
@@ -134,7 +134,7 @@ impl UserAgent {
         let Some(hop) = dialog.hop() else { return };
         let (id, seq) = (dialog.local_tag, response.cseq().number);
         let leg = Leg { released: true, ..Leg::new(dialog, hop, State::Established) };
-        self.legs.insert(id, leg);
+        self.legs.insert(id, Box::new(leg));
         self.send_ack(now, id, seq, None);
         self.close(now, id);
     }

@@ -154,7 +154,8 @@ pub struct UserAgent {
     identity: Identity,
     ids: Ids,
     transactions: Transactions<Owner>,
-    legs: Map<LegId, Leg>,
+    /// Boxed: a table of pointers costs little where most of its places are empty.
+    legs: Map<LegId, Box<Leg>>,
     deadlines: Deadlines<LegId>,
     events: VecDeque<Event>,
     stats: Stats,
@@ -445,7 +446,7 @@ impl UserAgent {
 
     /// Remembers the leg's earliest deadline, after anything that may have moved it.
     fn arm(&mut self, id: LegId) {
-        if let Some(at) = self.legs.get(&id).and_then(Leg::next_timeout) {
+        if let Some(at) = self.legs.get(&id).and_then(|leg| leg.next_timeout()) {
             self.deadlines.set(at, id);
         }
     }

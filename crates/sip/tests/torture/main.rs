@@ -12,15 +12,17 @@ use bytes::Bytes;
 use expect_test::Expect;
 use sip::{Headers, Message, Name, NameAddr};
 
-/// Where the messages of RFC 4475 are, one file each.
+/// Where the messages of RFC 4475 are, one file each, and those of RFC 5118.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/torture");
+const IPV6_FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/ipv6");
 
 /// Reads the message of this name, and compares what the parser says about it.
 fn check(name: &str, expected: Expect) -> Option<Message> {
-    check_datagram(datagram(name), expected)
+    check_in(FOLDER, name, expected)
 }
 
-fn check_datagram(datagram: Bytes, expected: Expect) -> Option<Message> {
+fn check_in(folder: &str, name: &str, expected: Expect) -> Option<Message> {
+    let datagram = datagram(&format!("{folder}/{name}.dat"));
     let parsed = Message::parse(datagram.clone());
     let actual = match &parsed {
         Ok(message) => summary(message),
@@ -31,17 +33,22 @@ fn check_datagram(datagram: Bytes, expected: Expect) -> Option<Message> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the messages are files, for they are not all text")]
-fn datagram(name: &str) -> Bytes {
-    std::fs::read(format!("{FOLDER}/{name}.dat")).expect("every case has its file").into()
+fn datagram(path: &str) -> Bytes {
+    std::fs::read(path).expect("every case has its file").into()
 }
 
+/// The names of the messages in a folder.
+fn names(folder: &str) -> Vec<String> {
+    let files = std::fs::read_dir(folder).expect("the folder is there");
+    let name = |file: std::io::Result<std::fs::DirEntry>| file.ok()?.file_name().into_string().ok();
+    files.filter_map(name).filter_map(|name| Some(name.strip_suffix(".dat")?.to_owned())).collect()
+}
+
+/// What a broken request is told. It echoes what is broken, so it need not be a sound message.
 fn answer(datagram: &[u8], reason: &str) -> String {
     let answer = sip::bad_request(datagram, ([192, 0, 2, 200], 5060).into(), reason);
-    let Some(answer) = answer else { return "dropped".to_owned() };
-    let Ok(Message::Response(response)) = Message::parse(answer.clone()) else {
-        return format!("answered with {}", line(&answer[..40]));
-    };
-    format!("answered {}", response.status)
+    let status = answer.and_then(|answer| sip::sipfrag::status_of(&answer));
+    status.map_or("dropped".to_owned(), |status| format!("answered {status}"))
 }
 
 /// What a user agent looks at first.
@@ -50,7 +57,9 @@ fn summary(message: &Message) -> String {
         Message::Request(request) => {
             format!("{} {}\n", request.method_name(), line(request.uri().as_bytes()))
         }
-        Message::Response(response) => format!("{} {:?}\n", response.status, response.reason_text()),
+        Message::Response(response) => {
+            format!("{} {:?}\n", response.status, response.reason_text())
+        }
     };
     write_headers(&mut text, message.headers()).expect("a String takes all");
     text
@@ -70,12 +79,18 @@ fn write_headers(text: &mut String, headers: &Headers) -> std::fmt::Result {
         writeln!(text, "Contact: {}", contact.unwrap_or_else(|fault| fault.to_string()))?;
     }
     let content = headers.content_type().unwrap_or("nothing");
-    writeln!(text, "{} headers, {} bytes of {content}", headers.iter().count(), headers.body().len())
+    writeln!(
+        text,
+        "{} headers, {} bytes of {content}",
+        headers.iter().count(),
+        headers.body().len()
+    )
 }
 
 fn address(address: &NameAddr<'_>) -> String {
     let tag = address.tag().map(|tag| format!(" tag {}", line(tag.as_bytes()))).unwrap_or_default();
-    let params = address.params.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("tag")).count();
+    let params =
+        address.params.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("tag")).count();
     let params = if params == 0 { String::new() } else { format!(" and {params} parameters") };
     format!("{} <{}>{tag}{params}", line(address.display), line(address.uri.as_bytes()))
 }
@@ -87,26 +102,32 @@ fn line(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn every_message_of_rfc_4475_has_a_case() {
-    let cases = [include_str!("valid.rs"), include_str!("invalid.rs"), include_str!("application.rs")].concat();
-    let files = std::fs::read_dir(FOLDER).unwrap();
-    let names: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
-    assert_eq!(names.len(), 50);
-    for name in names {
-        let name = name.strip_suffix(".dat").unwrap();
-        assert!(cases.contains(&format!("check(\"{name}\"")), "{name} has no case");
+fn every_message_has_a_case() {
+    let cases =
+        [include_str!("valid.rs"), include_str!("invalid.rs"), include_str!("application.rs")]
+            .concat();
+    let (messages, ipv6) = (names(FOLDER), names(IPV6_FOLDER));
+    assert_eq!((messages.len(), ipv6.len()), (50, 12));
+    for name in messages {
+        assert!(cases.contains(&format!("\"{name}\"")), "{name} has no case");
+    }
+    for name in ipv6 {
+        assert!(include_str!("ipv6.rs").contains(&format!("\"{name}\"")), "{name} has no case");
     }
 }
 
 /// What the parser reads it can print, and read again to the same end.
 #[test]
 fn every_message_that_is_read_prints_to_a_message_with_the_same_headers() {
-    for file in std::fs::read_dir(FOLDER).unwrap() {
-        let name = file.unwrap().file_name().into_string().unwrap();
-        let Ok(message) = Message::parse(datagram(name.strip_suffix(".dat").unwrap())) else { continue };
-        let again = Message::parse(message.to_bytes()).unwrap();
-        assert_eq!(summary(&again), summary(&message), "{name}");
-        assert!(again.headers().iter().eq(message.headers().iter()), "{name}");
-        assert_eq!(again.headers().body(), message.headers().body(), "{name}");
+    for folder in [FOLDER, IPV6_FOLDER] {
+        for name in names(folder) {
+            let Ok(message) = Message::parse(datagram(&format!("{folder}/{name}.dat"))) else {
+                continue;
+            };
+            let again = Message::parse(message.to_bytes()).unwrap();
+            assert_eq!(summary(&again), summary(&message), "{name}");
+            assert!(again.headers().iter().eq(message.headers().iter()), "{name}");
+            assert_eq!(again.headers().body(), message.headers().body(), "{name}");
+        }
     }
 }
