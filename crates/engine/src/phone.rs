@@ -29,6 +29,8 @@ pub struct Behaviour {
     pub notify: Notify,
     /// How long it takes to place that call.
     pub dial_after: Duration,
+    /// What it does with a re-INVITE.
+    pub offer: OnOffer,
 }
 
 /// What a phone does when it is called. Except for `Silent`, it rings first.
@@ -55,6 +57,15 @@ pub enum OnRefer {
     Refuse(u16),
 }
 
+/// What a phone does with a re-INVITE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnOffer {
+    /// Accepts.
+    Accept,
+    /// Refuses with this status.
+    Refuse(u16),
+}
+
 /// How a phone reports on a call it was referred to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notify {
@@ -73,6 +84,7 @@ impl Default for Behaviour {
             refer: OnRefer::Call,
             notify: Notify::Sipfrag,
             dial_after: Duration::ZERO,
+            offer: OnOffer::Accept,
         }
     }
 }
@@ -230,6 +242,12 @@ impl Phone {
         self.run(now);
     }
 
+    /// Asks the other party for a new offer, as a phone does that changes its address.
+    pub fn ask_for_offer(&mut self, now: Instant, call: LegId) {
+        self.ua.offer(now, call, None);
+        self.run(now);
+    }
+
     fn call(
         &mut self,
         now: Instant,
@@ -272,15 +290,7 @@ impl Phone {
                 self.established(id);
             }
             Event::Acknowledged(id, _) => self.established(id),
-            Event::Offered(id) => {
-                let offer = self
-                    .ua
-                    .offered(id)
-                    .map(|(request, _)| request.body().to_vec())
-                    .unwrap_or_default();
-                let answer = self.answer_to(id, &offer);
-                self.ua.accept_offer(now, id, &answer);
-            }
+            Event::Offered(id) => self.on_offer(now, id),
             Event::OfferAccepted(id, response) => {
                 let answer = self.answer_to(id, response.body());
                 self.ua.acknowledge(now, id, &answer);
@@ -349,6 +359,16 @@ impl Phone {
                 }
             }
         }
+    }
+
+    fn on_offer(&mut self, now: Instant, id: LegId) {
+        if let OnOffer::Refuse(status) = self.behaviour.offer {
+            return self.ua.refuse_offer(now, id, status);
+        }
+        let Some((request, _)) = self.ua.offered(id) else { return };
+        let offer = request.body().to_vec();
+        let answer = self.answer_to(id, &offer);
+        self.ua.accept_offer(now, id, &answer);
     }
 
     fn dial_referred(&mut self, now: Instant, id: LegId) {

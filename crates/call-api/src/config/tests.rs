@@ -1,3 +1,5 @@
+//! Files, environment and mistakes: what a configuration becomes.
+
 use expect_test::expect_file;
 
 use super::*;

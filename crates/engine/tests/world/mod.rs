@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use engine::ladder::Ladder;
 use engine::phone::{Phone, PhoneEvent};
+use engine::ua::LegId;
 use engine::{
     CommandId, Config, Engine, Error, Event, Input, Load, Mode, Output, StartRequest, Step,
 };
-use sip::{Message, Method};
+use sip::{Message, Method, Request};
 
 pub(crate) const CALLER: usize = 0;
 pub(crate) const CALLEE: usize = 1;
@@ -33,17 +34,26 @@ pub(crate) enum Fate {
 /// Decides the fate of each datagram: sender's and receiver's lane, and its text.
 pub(crate) type Network = Box<dyn FnMut(usize, usize, &Message) -> Fate>;
 
+/// Changes a datagram on its way: sender's and receiver's lane, and its text. For phones that
+/// misbehave in ways that no [`engine::phone::Behaviour`] has.
+pub(crate) type Rewrite = Box<dyn FnMut(usize, usize, &str) -> String>;
+
 pub(crate) struct World {
     pub(crate) now: Instant,
     epoch: Instant,
     pub(crate) engine: Engine,
     pub(crate) phones: Vec<Phone>,
     pub(crate) network: Network,
+    pub(crate) rewrite: Option<Rewrite>,
+    /// Every message that was sent, with its sender's lane, lost ones too.
+    pub(crate) sent: Vec<(usize, Message)>,
     /// Names the engine can resolve; any other has no address.
     pub(crate) names: HashMap<String, SocketAddr>,
     in_flight: BTreeMap<(Instant, u64), (SocketAddr, SocketAddr, Bytes)>,
-    sent: u64,
+    arrivals: u64,
     pub(crate) ladder: Ladder,
+    /// The last lane that is drawn. Whoever stands further right is drawn there too.
+    last_lane: usize,
     next_command: u64,
     /// How each command ended.
     pub(crate) done: HashMap<CommandId, Result<Option<String>, Error>>,
@@ -82,17 +92,26 @@ impl World {
             epoch,
             engine: Engine::new(config, key(0)),
             phones: vec![phone(1, "alice"), phone(2, "bob"), phone(3, "cindy")],
-            network: Box::new(|_, _, _| Fate::Arrives(Duration::ZERO)),
+            network: latency(0),
+            rewrite: None,
+            sent: Vec::new(),
             names: HashMap::new(),
             in_flight: BTreeMap::new(),
-            sent: 0,
+            arrivals: 0,
             ladder: Ladder::new(&["call-api", "caller", "callee"]),
+            last_lane: 2,
             next_command: 0,
             done: HashMap::new(),
             progress: Vec::new(),
             shown: Vec::new(),
             watch: Watch::default(),
         }
+    }
+
+    /// Draws the third phone too, under this name. To be said first.
+    pub(crate) fn show_other(&mut self, name: &str) {
+        self.ladder = Ladder::new(&["call-api", "caller", "callee", name]);
+        self.last_lane = 3;
     }
 
     /// Lets the engine start a call between the first two phones.
@@ -140,6 +159,19 @@ impl World {
         self.drain();
     }
 
+    pub(crate) fn dial_without_offer(&mut self, phone: usize, uri: &str) {
+        let now = self.now;
+        self.phones[phone].dial_without_offer(now, uri);
+        self.drain();
+    }
+
+    /// Lets a phone hang up one of its calls.
+    pub(crate) fn hang_up_one(&mut self, phone: usize, call: LegId) {
+        let now = self.now;
+        self.phones[phone].hang_up(now, call);
+        self.drain();
+    }
+
     /// Lets a phone hang up every call it has.
     pub(crate) fn hang_up(&mut self, phone: usize) {
         let now = self.now;
@@ -157,8 +189,22 @@ impl World {
         self.drain();
     }
 
+    /// Lets a phone ask the other party of each of its calls for a new offer.
+    pub(crate) fn ask_for_offer(&mut self, phone: usize) {
+        let now = self.now;
+        for call in self.phones[phone].calls() {
+            self.phones[phone].ask_for_offer(now, call);
+        }
+        self.drain();
+    }
+
     /// Puts a datagram of our own making on the wire to the engine.
     pub(crate) fn inject(&mut self, from: SocketAddr, datagram: &[u8]) {
+        if let Some(lane) = lane(from) {
+            let at = self.now - self.epoch;
+            self.ladder.message(at, lane.min(self.last_lane), 0, datagram, false);
+        }
+        self.watch.received(&Bytes::copy_from_slice(datagram));
         self.engine.handle(
             self.now,
             Input::Datagram { source: from, bytes: Bytes::copy_from_slice(datagram) },
@@ -179,6 +225,24 @@ impl World {
             self.step(at);
         }
         self.now = end;
+    }
+
+    /// Runs until this many milliseconds after the beginning.
+    pub(crate) fn run_until(&mut self, millis: u64) {
+        let end = self.epoch + Duration::from_millis(millis);
+        self.run_for(end.saturating_duration_since(self.now));
+    }
+
+    /// The latest request with this method that a lane sent.
+    pub(crate) fn sent_request(&self, from: usize, method: Method) -> &Request {
+        let requests = self.sent.iter().rev().filter(|(lane, _)| *lane == from);
+        requests
+            .filter_map(|(_, message)| match message {
+                Message::Request(request) if request.method == method => Some(request),
+                Message::Request(_) | Message::Response(_) => None,
+            })
+            .next()
+            .unwrap_or_else(|| panic!("lane {from} sent no {}\n{}", method.as_str(), self.ladder))
     }
 
     /// The Call-ID that the latest report of a command named.
@@ -275,25 +339,32 @@ impl World {
         }
     }
 
-    fn transmit(&mut self, from: SocketAddr, to: SocketAddr, bytes: Bytes) {
+    fn transmit(&mut self, from: SocketAddr, to: SocketAddr, mut bytes: Bytes) {
+        let (from_lane, to_lane) = (lane(from).unwrap_or(0), lane(to));
+        if let Some(rewrite) = &mut self.rewrite {
+            let text = String::from_utf8_lossy(&bytes);
+            bytes = rewrite(from_lane, to_lane.unwrap_or(self.last_lane), &text).into();
+        }
         let message = Message::parse(bytes.clone()).unwrap_or_else(|error| {
             panic!("sent a broken message: {error}\n{}", String::from_utf8_lossy(&bytes))
         });
-        let (from_lane, to_lane) = (lane(from).unwrap_or(0), lane(to));
         let fate = match to_lane {
             Some(to_lane) => (self.network)(from_lane, to_lane, &message),
             None => Fate::Lost,
         };
         let at = self.now - self.epoch;
-        self.ladder.message(at, from_lane, to_lane.unwrap_or(2).min(2), &bytes, fate == Fate::Lost);
+        let shown = |lane: usize| lane.min(self.last_lane);
+        let (left, right) = (shown(from_lane), shown(to_lane.unwrap_or(self.last_lane)));
+        self.ladder.message(at, left, right, &bytes, fate == Fate::Lost);
+        self.sent.push((from_lane, message));
         let arrivals = match fate {
             Fate::Lost => vec![],
             Fate::Arrives(after) => vec![after],
             Fate::Doubled(first, second) => vec![first, second],
         };
         for after in arrivals {
-            self.sent += 1;
-            self.in_flight.insert((self.now + after, self.sent), (from, to, bytes.clone()));
+            self.arrivals += 1;
+            self.in_flight.insert((self.now + after, self.arrivals), (from, to, bytes.clone()));
         }
     }
 
@@ -328,6 +399,11 @@ impl World {
             Event::Bug(text) => panic!("caught a bug: {text}\n{}", self.ladder),
         }
     }
+}
+
+/// A network that takes this many milliseconds from anywhere to anywhere.
+pub(crate) fn latency(millis: u64) -> Network {
+    Box::new(move |_, _, _| Fate::Arrives(Duration::from_millis(millis)))
 }
 
 fn lane(address: SocketAddr) -> Option<usize> {

@@ -1,3 +1,5 @@
+//! Answers: what they copy, what they add, and to whom a broken request is answered.
+
 use expect_test::{Expect, expect};
 
 use super::*;

@@ -74,7 +74,7 @@ fn lines(sdp: &[u8]) -> impl Iterator<Item = Line<'_>> {
     sdp.split_inclusive(|byte| *byte == b'\n').map(move |whole| {
         let at = next;
         next += whole.len();
-        let text = whole.strip_suffix(b"\n").unwrap_or(whole);
-        Line { at, whole, text: text.strip_suffix(b"\r").unwrap_or(text) }
+        let text = whole.strip_suffix(b"\r\n").or(whole.strip_suffix(b"\n")).unwrap_or(whole);
+        Line { at, whole, text }
     })
 }

@@ -1,3 +1,5 @@
+//! Session descriptions: read, held, renumbered, rearranged.
+
 use expect_test::expect;
 
 use super::*;

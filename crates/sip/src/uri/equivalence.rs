@@ -51,6 +51,8 @@ fn params(uri: &Uri<'_>) -> Vec<(String, String)> {
     let mut params: Vec<_> =
         uri.params.iter().map(|(name, value)| (comparable(name), comparable(value))).collect();
     params.sort_unstable();
+    // A name may stand only once (§19.1.1); of several one must do, and the same one every time.
+    params.dedup_by(|next, first| next.0 == first.0);
     params
 }
 

@@ -1,3 +1,5 @@
+//! URIs: the grammar, the hostile ones, and RFC 3261 §19.1.4's examples of equality.
+
 use super::*;
 
 fn parse(text: &str) -> Uri<'_> {
