@@ -144,7 +144,8 @@ fn headers(mut bytes: Bytes, start: usize) -> Result<Headers, ParseError> {
 
 /// The header lines from `start` on, where the body starts, and whether a line is folded.
 fn lines(bytes: &[u8], start: usize) -> Result<(Vec<Line>, usize, bool), ParseError> {
-    let mut lines = Vec::with_capacity(16);
+    // Room for what a phone behind two proxies sends.
+    let mut lines = Vec::with_capacity(24);
     let mut is_folded = false;
     let mut at = start;
     loop {

@@ -57,6 +57,8 @@ pub(crate) struct World {
     next_command: u64,
     /// How each command ended.
     pub(crate) done: HashMap<CommandId, Result<Option<String>, Error>>,
+    /// Everything the engine reported.
+    pub(crate) events: Vec<Event>,
     pub(crate) progress: Vec<(CommandId, Step, String)>,
     pub(crate) shown: Vec<(usize, PhoneEvent)>,
     watch: Watch,
@@ -102,6 +104,7 @@ impl World {
             last_lane: 2,
             next_command: 0,
             done: HashMap::new(),
+            events: Vec::new(),
             progress: Vec::new(),
             shown: Vec::new(),
             watch: Watch::default(),
@@ -369,6 +372,7 @@ impl World {
     }
 
     fn on_event(&mut self, event: Event) {
+        self.events.push(event.clone());
         match event {
             Event::Progress(command, progress) => {
                 assert!(

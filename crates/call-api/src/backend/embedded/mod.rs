@@ -5,7 +5,7 @@
 //! lock; commands come in by a bounded channel, and each is answered when the engine says so.
 
 mod driver;
-mod translate;
+pub mod translate;
 mod udp;
 
 use std::io;

@@ -1,4 +1,5 @@
-//! The engine's words and the API's: the one place where the two meet.
+//! The engine's words and the API's: the one place where the two meet. Public for those who drive
+//! an engine in another way than [`super::Embedded`] does, as tests in virtual time do.
 
 use engine::{Error, FailureKind, Step};
 
@@ -7,10 +8,12 @@ use crate::api::{
 };
 
 /// Who the two sides of a command are.
-pub(super) struct Parties(Option<(SipUri, SipUri)>);
+pub struct Parties(Option<(SipUri, SipUri)>);
 
 impl Parties {
-    pub(super) fn of(command: &Command) -> Self {
+    /// The parties that a command names.
+    #[must_use]
+    pub fn of(command: &Command) -> Self {
         Self(match command {
             Command::CallStart(start) => Some((start.caller.clone(), start.callee.clone())),
             Command::CallEnd(_) | Command::Echo(_) => None,
@@ -18,7 +21,9 @@ impl Parties {
     }
 }
 
-pub(super) fn start(start: CallStart) -> engine::StartRequest {
+/// The engine's form of a `CallStart`.
+#[must_use]
+pub fn start(start: CallStart) -> engine::StartRequest {
     engine::StartRequest {
         caller: start.caller.to_string(),
         callee: start.callee.to_string(),
@@ -33,7 +38,9 @@ pub(super) fn start(start: CallStart) -> engine::StartRequest {
     }
 }
 
-pub(super) fn progress(progress: &engine::Progress, parties: &Parties) -> Event {
+/// A step of the engine's as an event.
+#[must_use]
+pub fn progress(progress: &engine::Progress, parties: &Parties) -> Event {
     let kind = match progress.step {
         Step::Ringing => EventKind::Ringing,
         Step::EarlyMedia => EventKind::EarlyMedia,
@@ -55,9 +62,12 @@ pub(super) fn progress(progress: &engine::Progress, parties: &Parties) -> Event 
     }
 }
 
-pub(super) fn outcome(
-    result: Result<Option<std::sync::Arc<str>>, Error>,
-) -> Result<Done, CommandError> {
+/// How a command ended.
+///
+/// # Errors
+///
+/// When the command failed.
+pub fn outcome(result: Result<Option<std::sync::Arc<str>>, Error>) -> Result<Done, CommandError> {
     match result {
         Ok(made) => Ok(Done { callid: made.as_deref().and_then(call_id) }),
         Err(error) => Err(failure(error)),

@@ -1,0 +1,8 @@
+//! How the engine behaves towards its peers, one rule a test. Each of these has been seen broken in
+//! some SIP stack in use.
+
+mod accepting;
+mod calling;
+mod dialog;
+mod framing;
+mod requests;
