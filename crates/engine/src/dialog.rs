@@ -1,7 +1,6 @@
 //! A dialog (RFC 3261 §12): two tags and a Call-ID, whose requests share a route, a target and two
 //! counters. It says how our next request in it looks and where it goes.
 
-use std::fmt;
 use std::sync::Arc;
 
 use sip::{Headers, Method, Name, NameAddr, Request, Response, Uri, Writer};
@@ -62,8 +61,10 @@ impl Dialog {
         }
     }
 
-    /// The dialog that a received INVITE asks for (§12.1.1). `None` when it has no Contact.
+    /// The dialog that a received INVITE asks for (§12.1.1). `None` when it has no Contact, which
+    /// only clients of RFC 2543 may leave out; they have no From tag either.
     pub(crate) fn incoming(request: &Request, local_tag: Tag, local_seq: u32) -> Option<Self> {
+        let old = || request.from_tag().is_none().then(|| request.from());
         Some(Self {
             call_id: request.call_id().into(),
             local_tag,
@@ -72,7 +73,7 @@ impl Dialog {
             remote: address(&request.from()),
             local_seq,
             remote_seq: Some(request.cseq().number),
-            target: request.contact()?.uri.into(),
+            target: request.contact().or_else(old)?.uri.into(),
             routes: record_routes(request).collect(),
             is_uac: false,
         })
@@ -158,8 +159,8 @@ impl Dialog {
         if strict.is_some() {
             writer.header("Route", format_args!("<{}>", self.target));
         }
-        writer.bytes("From", &tagged(&self.local, Some(&self.local_tag)));
-        writer.bytes("To", &tagged(&self.remote, self.remote_tag.as_ref()));
+        writer.address("From", &self.local, Some(&self.local_tag));
+        writer.address("To", &self.remote, self.remote_tag.as_ref());
         writer.header("Call-ID", &self.call_id);
         writer.header("CSeq", format_args!("{seq} {}", method.as_str()));
         writer
@@ -196,17 +197,6 @@ pub(crate) fn address(name: &NameAddr<'_>) -> Box<[u8]> {
     text.extend_from_slice(name.uri.as_bytes());
     text.push(b'>');
     text.into()
-}
-
-fn tagged(address: &[u8], tag: Option<&impl fmt::Display>) -> Vec<u8> {
-    let mut text = Vec::with_capacity(address.len() + 24);
-    text.extend_from_slice(address);
-    if let Some(tag) = tag {
-        use std::io::Write;
-        // Writing to a Vec does not fail.
-        let _ = write!(text, ";tag={tag}");
-    }
-    text
 }
 
 fn record_routes(headers: &Headers) -> impl Iterator<Item = Box<str>> {

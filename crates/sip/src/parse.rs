@@ -7,7 +7,7 @@
 //! Line ends are CRLF; a lone LF is taken for one, as robust parsers do. A lone CR is refused: other
 //! elements disagree about whether it ends a line, and headers could be smuggled past one of them.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use crate::cursor::{Cursor, is_blank, is_token, trimmed};
 use crate::error::{ErrorKind, ParseError};
@@ -28,18 +28,19 @@ pub const MAX_MESSAGE: usize = 65_535;
 pub const MAX_HEADERS: usize = 128;
 
 /// Reads a whole datagram.
-pub(crate) fn message(datagram: Bytes) -> Result<Message, ParseError> {
+pub(crate) fn message(mut datagram: Bytes) -> Result<Message, ParseError> {
     if datagram.len() > MAX_MESSAGE {
         return Err(ParseError::new(ErrorKind::TooLarge, MAX_MESSAGE));
     }
     // §7.5: line ends before the start line are ignored.
     let start =
         datagram.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(datagram.len());
-    let bytes = datagram.slice(start..);
-    if bytes.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0) {
+    // Not a slice, which would share the buffer and so cost an allocation.
+    datagram.advance(start);
+    if datagram.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0) {
         return Err(ParseError::new(ErrorKind::Empty, 0));
     }
-    sliced(bytes).map_err(|fault| fault.shifted(start))
+    sliced(datagram).map_err(|fault| fault.shifted(start))
 }
 
 /// Reads a datagram that begins with the start line.

@@ -43,6 +43,15 @@ impl Writer {
         self.push(name).push(": ").push(value).end_line()
     }
 
+    /// Writes From or To: an address and, when the dialog has one, its tag (RFC 3261 §20.20).
+    pub fn address(&mut self, name: &str, address: &[u8], tag: Option<impl Display>) -> &mut Self {
+        self.push(name).push(": ").push(address);
+        if let Some(tag) = tag {
+            self.push(";tag=").display(tag);
+        }
+        self.end_line()
+    }
+
     /// Writes a header of another message, its name as written there.
     pub fn copy(&mut self, header: Header<'_>) -> &mut Self {
         self.bytes(header.text, header.value)

@@ -265,6 +265,7 @@ impl Engine {
         let (from, token) = (format!("<{}>", start.request.caller), start.one_time.take());
         token.map(|token| self.one_time.remove(&token));
         self.helpers.remove(&call_id);
+        self.ua.abandon_refer(now, caller);
         if !accepted {
             self.progress(command, Side::Caller, &call_id, Step::TransferAccepted);
         }

@@ -87,7 +87,10 @@ impl<O: Copy> Transactions<O> {
         let reply_to = reply_address(&request, source);
         // A BYE makes room, so it is always let in.
         if self.servers.len() >= MAX_TRANSACTIONS && request.method != Method::Bye {
-            let mut busy = sip::respond(&request, 503, "", source);
+            // Without a transaction every copy of the request is answered anew, and must get the
+            // same tag (RFC 3261 §8.2.7).
+            let tag = format!("{:016x}", key.0 >> 64);
+            let mut busy = sip::respond(&request, 503, &tag, source);
             busy.header("Retry-After", 10);
             self.transmit(reply_to, busy.finish());
             return None;
@@ -183,13 +186,16 @@ impl<O: Copy> Transactions<O> {
         };
         let port = via.port.unwrap_or(5060).to_be_bytes();
         let fingerprint = match request.branch() {
-            Some(branch) if branch.starts_with(MAGIC_COOKIE) => self.hash.fingerprint(&[
-                branch.as_bytes(),
-                via.host.as_bytes(),
-                &port,
-                method.as_bytes(),
-            ]),
-            // A client of RFC 2543, which has no transaction identifier of its own.
+            Some(branch) if branch.starts_with(MAGIC_COOKIE) && branch != MAGIC_COOKIE => {
+                self.hash.fingerprint(&[
+                    branch.as_bytes(),
+                    via.host.as_bytes(),
+                    &port,
+                    method.as_bytes(),
+                ])
+            }
+            // A client of RFC 2543, or one that is as good (RFC 4475 §3.2.1): it has no transaction
+            // identifier of its own.
             branch => self.hash.fingerprint(&[
                 request.uri().as_bytes(),
                 request.from_tag().unwrap_or_default().as_bytes(),

@@ -94,13 +94,16 @@ impl<O: Copy> Transactions<O> {
         }
     }
 
-    /// Stops waiting for the answer to the INVITE with this branch. A late refusal is still
-    /// acknowledged; the user hears of nothing any more.
+    /// Stops waiting for the answer to the request with this branch: it is sent no more, and the
+    /// user hears of no refusal. A late refusal of an INVITE is still acknowledged.
     pub(crate) fn abandon(&mut self, now: Instant, branch: Branch) {
         let key = ClientKey(branch.0, false);
         if let Some(entry) = self.clients.get_mut(&key) {
             let until = now + T1X64;
-            entry.machine = ClientMachine::Invite(InviteClient::Completed { until });
+            entry.machine = match entry.method {
+                Method::Invite => ClientMachine::Invite(InviteClient::Completed { until }),
+                _ => ClientMachine::Other(Client::Completed { until }),
+            };
             self.deadlines.set(until, Key::Client(key));
         }
     }

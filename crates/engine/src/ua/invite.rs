@@ -133,7 +133,9 @@ impl UserAgent {
         let Some(dialog) = Dialog::stray(response) else { return };
         let Some(hop) = dialog.hop() else { return };
         let (id, seq) = (dialog.local_tag, response.cseq().number);
-        let leg = Leg { released: true, ..Leg::new(dialog, hop, State::Established) };
+        // Told once is enough: when the BYE is answered, repetitions of this 2xx are dropped.
+        let invite = response.branch().and_then(Branch::parse);
+        let leg = Leg { released: true, invite, ..Leg::new(dialog, hop, State::Established) };
         self.legs.insert(id, Box::new(leg));
         self.send_ack(now, id, seq, None);
         self.close(now, id);

@@ -120,7 +120,7 @@ pub(super) struct Fork {
 /// A REFER that we received, until it is answered, or sent, until its subscription ends.
 pub(super) enum Refer {
     /// Ours: the phone reports by NOTIFY (RFC 3515 §2.4.4).
-    Sent,
+    Sent { branch: Branch },
     /// The peer's, unanswered.
     Received { key: ServerKey, request: Box<Request>, source: SocketAddr },
     /// The peer's: we report.

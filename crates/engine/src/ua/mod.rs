@@ -20,7 +20,7 @@ use sip::{Message, Method, Name, Request, Response, Writer};
 
 pub use self::invite::Invite;
 pub use self::leg::{Allow, LegId};
-use self::leg::{Cancel, Leg, Offer, State};
+use self::leg::{Cancel, Leg, Offer, Refer, State};
 pub use crate::dialog::Identity;
 use crate::hash::{Keyed, Map};
 use crate::ids::{Ids, Tag};
@@ -479,8 +479,12 @@ impl UserAgent {
             Offer::Sent { branch, .. } => self.transactions.abandon(now, branch),
             Offer::None | Offer::Backoff { .. } => {}
         }
-        if let Some(leg::Refer::Received { key, request, source }) = leg.refer {
-            self.refuse_request(now, key, &request, source, 481);
+        match leg.refer {
+            Some(Refer::Received { key, request, source }) => {
+                self.refuse_request(now, key, &request, source, 481);
+            }
+            Some(Refer::Sent { branch }) => self.transactions.abandon(now, branch),
+            Some(Refer::Notifying) | None => {}
         }
         self.events.push_back(Event::Ended(id, cause));
     }

@@ -23,7 +23,7 @@ impl UserAgent {
         writer.header("Contact", format_args!("<{}>", self.identity.contact));
         writer.header("Refer-To", format_args!("<{refer_to}>"));
         writer.header("Referred-By", format_args!("<{referred_by}>"));
-        leg.refer = Some(Refer::Sent);
+        leg.refer = Some(Refer::Sent { branch });
         let (hop, bytes) = (leg.hop.clone(), writer.finish());
         let owner = Owner { leg: id, purpose: Purpose::Refer };
         if self.transactions.request(now, branch, Method::Refer, hop, bytes, owner).is_err() {
@@ -31,11 +31,18 @@ impl UserAgent {
         }
     }
 
+    /// Stops asking, when the peer has not answered our REFER in time. Its reports are still taken.
+    pub fn abandon_refer(&mut self, now: Instant, id: LegId) {
+        if let Some(Refer::Sent { branch }) = self.legs.get(&id).and_then(|leg| leg.refer.as_ref()) {
+            self.transactions.abandon(now, *branch);
+        }
+    }
+
     /// The REFER that waits for an answer.
     pub fn referred(&self, id: LegId) -> Option<&Request> {
         match self.legs.get(&id)?.refer.as_ref()? {
             Refer::Received { request, .. } => Some(request),
-            Refer::Sent | Refer::Notifying => None,
+            Refer::Sent { .. } | Refer::Notifying => None,
         }
     }
 
@@ -124,7 +131,7 @@ impl UserAgent {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let status = match request.text(Name::Event).map(sip::Event::parse) {
             Some(Ok(event)) if event.package.eq_ignore_ascii_case("refer") => {
-                if matches!(leg.refer, Some(Refer::Sent)) { 200 } else { 481 }
+                if matches!(leg.refer, Some(Refer::Sent { .. })) { 200 } else { 481 }
             }
             _ => 489,
         };
