@@ -32,7 +32,9 @@ impl SipUri {
         let printable =
             text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"'));
         let well_formed = is_sip && printable && !rest.is_empty() && text.len() <= Self::MAX_LENGTH;
-        (well_formed && sip::Uri::parse(text).is_ok()).then(|| Self(text.to_owned()))
+        // Headers in a URI (`?Subject=…`) may not stand in a request line (RFC 3261 §19.1.1).
+        let callable = |uri: sip::Uri<'_>| uri.headers.is_empty();
+        (well_formed && sip::Uri::parse(text).is_ok_and(callable)).then(|| Self(text.to_owned()))
     }
 
     /// The URI as the client wrote it.
@@ -301,6 +303,7 @@ mod tests {
             "sip:é@b",
             "\"A\" <sip:a@b>",
             " sip:a@b",
+            "sip:a@b?Subject=x",
             &long,
         ] {
             assert!(SipUri::parse(bad).is_none(), "{bad:?}");
