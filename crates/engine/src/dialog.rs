@@ -61,8 +61,8 @@ impl Dialog {
         }
     }
 
-    /// The dialog that a received INVITE asks for (§12.1.1). `None` when it has no Contact, which
-    /// only clients of RFC 2543 may leave out; they have no From tag either.
+    /// The dialog that a received INVITE asks for (§12.1.1). `None` when it has no Contact to
+    /// send to, which only clients of RFC 2543 may leave out; they have no From tag either.
     pub(crate) fn incoming(request: &Request, local_tag: Tag, local_seq: u32) -> Option<Self> {
         let old = || request.from_tag().is_none().then(|| request.from());
         Some(Self {
@@ -73,7 +73,7 @@ impl Dialog {
             remote: address(&request.from()),
             local_seq,
             remote_seq: Some(request.cseq().number),
-            target: request.contact().or_else(old)?.uri.into(),
+            target: as_target(request.contact().or_else(old)?.uri)?,
             routes: record_routes(request).collect(),
             is_uac: false,
         })
@@ -81,10 +81,12 @@ impl Dialog {
 
     /// The dialog of a 2xx that nobody waits for any more, from the 2xx alone. `None` when it is not
     /// one of ours.
-    pub(crate) fn stray(response: &Response) -> Option<Self> {
-        let tag = Tag::parse(response.from_tag()?)?;
+    pub(crate) fn stray(tag: Tag, response: &Response) -> Option<Self> {
+        if response.from_tag().and_then(Tag::parse) != Some(tag) {
+            return None;
+        }
         let (local, remote) = (address(&response.from()), address(&response.to()));
-        let target = response.contact()?.uri;
+        let target = &as_target(response.contact()?.uri)?;
         let seq = response.cseq().number;
         let mut dialog =
             Self::outgoing(response.call_id().into(), tag, &local, &remote, target, seq);
@@ -102,8 +104,8 @@ impl Dialog {
 
     /// The peer's Contact in a request or answer that refreshes the target (§12.2).
     pub(crate) fn refresh_target(&mut self, headers: &Headers) {
-        if let Some(contact) = headers.contact() {
-            self.target = contact.uri.into();
+        if let Some(target) = headers.contact().and_then(|contact| as_target(contact.uri)) {
+            self.target = target;
         }
     }
 
@@ -200,7 +202,17 @@ pub(crate) fn address(name: &NameAddr<'_>) -> Box<[u8]> {
 }
 
 fn record_routes(headers: &Headers) -> impl Iterator<Item = Box<str>> {
-    headers.values(Name::RecordRoute).filter_map(|route| str::from_utf8(route).ok()).map(Into::into)
+    let routes = headers.values(Name::RecordRoute).filter_map(|route| str::from_utf8(route).ok());
+    // A strict router's URI goes into our start line.
+    let is_target = |route: &&str| as_target(uri_of(route)).as_deref() == Some(uri_of(route));
+    routes.filter(is_target).map(Into::into)
+}
+
+/// A peer's URI as our start line may have it: one that can be read, and without the headers that a
+/// Contact may ask for (RFC 3261 §19.1.1, table 1).
+fn as_target(uri: &str) -> Option<Box<str>> {
+    let headers = Uri::parse(uri).ok()?.headers;
+    Some(uri[..uri.len() - headers.len()].trim_end_matches('?').into())
 }
 
 fn uri_of(route: &str) -> &str {

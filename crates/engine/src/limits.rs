@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 /// Client, and server, transactions at a time. At the bound a new request from the network is
-/// answered 503 with Retry-After, and one of ours fails as if the peer could not be reached.
+/// answered 503 with Retry-After (a BYE, which makes room, only at a tenth more), and one of ours
+/// fails as if the peer could not be reached.
 pub const MAX_TRANSACTIONS: usize = 200_000;
 
 /// Names being resolved at a time. At the bound the peer counts as unreachable.

@@ -270,6 +270,10 @@ impl Found {
             let address = NameAddr::parse(value).map_err(|fault| {
                 ParseError::new(ErrorKind::Address(name), offset(value) + fault.at)
             })?;
+            // Some phones quote a tag; a token is all that can be written back (RFC 3261 §25.1).
+            if !address.tag().is_none_or(|tag| !tag.is_empty() && tag.bytes().all(is_token)) {
+                return Err(ParseError::new(ErrorKind::Address(name), offset(value)));
+            }
             Ok(AddressSpans {
                 display: span(address.display),
                 uri: span(address.uri.as_bytes()),

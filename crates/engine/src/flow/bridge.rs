@@ -76,13 +76,18 @@ impl Engine {
         else {
             return self.ua.refuse_offer(now, leg, 491);
         };
+        // The other party's own offer is on its way to this one: both at once would wait for each
+        // other (RFC 3261 §14.2).
+        if self.ua.offered(other).is_some() {
+            return self.ua.refuse_offer(now, leg, 491);
+        }
         let body = Some(request.body()).filter(|body| !body.is_empty());
         let body = match (body, &mut call.caller_session, side) {
             (None, ..) => None,
             (Some(body), Some(session), Side::Callee) => session.offer(body),
             (Some(body), ..) => Some(Bytes::copy_from_slice(body)),
         };
-        self.ua.offer(now, other, body);
+        self.ua.pass_offer(now, other, body);
     }
 
     /// A party took an offer that we made, or passed on.

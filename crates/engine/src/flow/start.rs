@@ -274,6 +274,7 @@ impl Engine {
         if let Some(start) = self.starts.get_mut(&command) {
             start.call = Some(key);
         }
+        self.arm_start(command);
     }
 
     /// The referred phone calls the one-time URI. Gives the callee it shall be connected with, and
@@ -292,6 +293,7 @@ impl Engine {
         start.one_time = None;
         let helper_call_id = start.helper_call_id.clone();
         let parties = (start.request.callee.clone(), start.request.caller.clone());
+        self.arm_start(command);
         // Its 202 was overtaken by the call itself.
         if !accepted {
             self.progress(command, Side::Caller, &helper_call_id, Step::TransferAccepted);

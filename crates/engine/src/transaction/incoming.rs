@@ -85,8 +85,9 @@ impl<O: Copy> Transactions<O> {
             return None;
         }
         let reply_to = reply_address(&request, source);
-        // A BYE makes room, so it is always let in.
-        if self.servers.len() >= MAX_TRANSACTIONS && request.method != Method::Bye {
+        // A BYE makes room, so there is some kept for it.
+        let kept = if request.method == Method::Bye { MAX_TRANSACTIONS / 10 } else { 0 };
+        if self.servers.len() >= MAX_TRANSACTIONS + kept {
             // Without a transaction every copy of the request is answered anew, and must get the
             // same tag (RFC 3261 §8.2.7).
             let tag = format!("{:016x}", key.0 >> 64);
@@ -186,14 +187,9 @@ impl<O: Copy> Transactions<O> {
         };
         let port = via.port.unwrap_or(5060).to_be_bytes();
         let fingerprint = match request.branch() {
-            Some(branch) if branch.starts_with(MAGIC_COOKIE) && branch != MAGIC_COOKIE => {
-                self.hash.fingerprint(&[
-                    branch.as_bytes(),
-                    via.host.as_bytes(),
-                    &port,
-                    method.as_bytes(),
-                ])
-            }
+            Some(branch) if branch.starts_with(MAGIC_COOKIE) && branch != MAGIC_COOKIE => self
+                .hash
+                .fingerprint(&[branch.as_bytes(), via.host.as_bytes(), &port, method.as_bytes()]),
             // A client of RFC 2543, or one that is as good (RFC 4475 §3.2.1): it has no transaction
             // identifier of its own.
             branch => self.hash.fingerprint(&[

@@ -134,6 +134,10 @@ impl<O: Copy> Transactions<O> {
             (Pending::Client(key), _) => key,
         };
         let entry = self.clients.get_mut(&key)?;
+        // The user has given up meanwhile: what was never sent need not be.
+        if !matches!(entry.machine, ClientMachine::Resolving { .. }) {
+            return None;
+        }
         let Some(to) = address else {
             let owner = entry.owner;
             self.clients.remove(&key);

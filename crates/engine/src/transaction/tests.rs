@@ -155,6 +155,7 @@ fn client() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn invite_server() {
     let mut table = Table::new();
     let t = table.epoch;

@@ -98,7 +98,9 @@ impl UserAgent {
         if leg.unacked.take_if(|unacked| unacked.seq == seq).is_none() {
             return;
         }
-        if leg.released {
+        let released = leg.released;
+        self.arm(id);
+        if released {
             self.close(now, id);
         } else {
             self.events.push_back(Event::Acknowledged(id, Bytes::copy_from_slice(request.body())));
@@ -135,7 +137,10 @@ impl UserAgent {
         let Some(leg) = self.legs.get(&id) else { return };
         match leg.state {
             State::Invited { .. } => self.take_back(now, id),
-            State::Established => self.end(now, id, Cause::Bye(q850(request))),
+            State::Established => {
+                self.acknowledge_owed(now, id);
+                self.end(now, id, Cause::Bye(q850(request)));
+            }
             // Both hang up at once: our own BYE is about to be answered too.
             State::Closing | State::Inviting { .. } => {}
         }

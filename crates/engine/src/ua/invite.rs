@@ -89,7 +89,9 @@ impl UserAgent {
 
     /// A 2xx to our INVITE: the first makes the dialog, others are repetitions or other forks.
     pub(super) fn on_answer(&mut self, now: Instant, id: LegId, response: Response) {
-        let Some(leg) = self.legs.get_mut(&id) else { return self.on_stray_answer(now, &response) };
+        let Some(leg) = self.legs.get_mut(&id) else {
+            return self.on_stray_answer(now, id, &response);
+        };
         let State::Inviting { offered, branch, .. } = leg.state else {
             return self.on_another_answer(now, id, &response);
         };
@@ -129,16 +131,24 @@ impl UserAgent {
 
     /// A 2xx to an INVITE that we gave up, or of a fork when all else is over: the phone must not
     /// believe to be in a call.
-    fn on_stray_answer(&mut self, now: Instant, response: &Response) {
-        let Some(dialog) = Dialog::stray(response) else { return };
+    fn on_stray_answer(&mut self, now: Instant, id: LegId, response: &Response) {
+        let Some(dialog) = Dialog::stray(id, response) else { return };
         let Some(hop) = dialog.hop() else { return };
-        let (id, seq) = (dialog.local_tag, response.cseq().number);
+        let seq = response.cseq().number;
         // Told once is enough: when the BYE is answered, repetitions of this 2xx are dropped.
         let invite = response.branch().and_then(Branch::parse);
         let leg = Leg { released: true, invite, ..Leg::new(dialog, hop, State::Established) };
         self.legs.insert(id, Box::new(leg));
         self.send_ack(now, id, seq, None);
         self.close(now, id);
+    }
+
+    /// A 2xx to a re-INVITE of ours in a dialog that is over: the ACK lets the peer forget it.
+    pub(super) fn acknowledge_stray(&mut self, id: LegId, response: &Response) {
+        let Some(dialog) = Dialog::stray(id, response) else { return };
+        let Some(hop) = dialog.hop() else { return };
+        let bytes = ack(&dialog, response.cseq().number, self.ids.branch(), &self.identity, None);
+        self.transactions.send(&hop, bytes);
     }
 
     fn on_another_answer(&mut self, now: Instant, id: LegId, response: &Response) {
@@ -166,6 +176,13 @@ impl UserAgent {
         leg.forks.push(Fork { tag: tag.into(), hop: hop.clone(), ack: ack.clone() });
         self.transactions.send(&hop, ack);
         self.send_bye(now, id, &mut dialog, hop, Purpose::Courtesy);
+    }
+
+    /// Acknowledges a 2xx whose offer our user will not answer any more: the media is refused.
+    pub(super) fn acknowledge_owed(&mut self, now: Instant, id: LegId) {
+        if let Some(owed) = self.legs.get_mut(&id).and_then(|leg| leg.owed.take()) {
+            self.send_ack(now, id, owed.seq, Some(&sip::sdp::rejecting(&owed.offer)));
+        }
     }
 
     pub(super) fn send_ack(&mut self, now: Instant, id: LegId, seq: u32, answer: Option<&[u8]>) {
@@ -208,9 +225,7 @@ impl UserAgent {
         if let Offer::Backoff { .. } = leg.offer {
             leg.offer = Offer::None;
         }
-        if let Some(owed) = leg.owed.take() {
-            self.send_ack(now, id, owed.seq, Some(&sip::sdp::rejecting(&owed.offer)));
-        }
+        self.acknowledge_owed(now, id);
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let (mut dialog, hop) = (leg.dialog.clone(), leg.hop.clone());
         leg.dialog.local_seq += 1;

@@ -23,8 +23,9 @@ pub(super) struct Leg {
     /// Our INVITE's branch, once it was accepted.
     pub(super) invite: Option<Branch>,
     pub(super) offer: Offer,
-    /// A re-INVITE of ours that waits until the peer's is through: its offer, and which try it is.
-    pub(super) waiting: Option<(Option<Bytes>, u32)>,
+    /// A re-INVITE of ours that waits until the peer's is through: its offer, which try it is, and
+    /// the earliest time for it.
+    pub(super) waiting: Option<(Option<Bytes>, u32, Instant)>,
     /// Our 2xx that was not acknowledged yet.
     pub(super) unacked: Option<Unacked>,
     /// The last ACK we sent, for every retransmission of the 2xx asks for it again.

@@ -444,7 +444,8 @@ impl UserAgent {
         self.arm(id);
     }
 
-    /// Remembers the leg's earliest deadline, after anything that may have moved it.
+    /// Remembers the leg's earliest deadline, after anything that may have moved it: also later, for
+    /// a deadline that was hidden behind an earlier one is not remembered yet.
     fn arm(&mut self, id: LegId) {
         if let Some(at) = self.legs.get(&id).and_then(|leg| leg.next_timeout()) {
             self.deadlines.set(at, id);

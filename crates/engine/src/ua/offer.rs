@@ -22,6 +22,12 @@ impl UserAgent {
         self.send_offer(now, id, body, 0);
     }
 
+    /// Passes on a re-INVITE of somebody else. Unlike one of our own it is not tried again after a
+    /// 491: who made it gets the 491, and knows by RFC 3261 §14.1 how long to wait.
+    pub fn pass_offer(&mut self, now: Instant, id: LegId, body: Option<Bytes>) {
+        self.send_offer(now, id, body, MAX_GLARE_RETRIES);
+    }
+
     /// The re-INVITE that waits for an answer, and where it came from.
     pub fn offered(&self, id: LegId) -> Option<(&Request, SocketAddr)> {
         match &self.legs.get(&id)?.offer {
@@ -63,8 +69,9 @@ impl UserAgent {
             return None;
         }
         let taken = std::mem::replace(&mut leg.offer, Offer::None);
-        if let Some((body, attempt)) = leg.waiting.take() {
-            self.back_off(now, id, body, attempt);
+        if let Some((body, attempt, at)) = leg.waiting.take() {
+            leg.offer = Offer::Backoff { body, at: at.max(now), attempt };
+            self.arm(id);
         }
         let Offer::Received { key, request, source } = taken else { return None };
         Some((key, request, source))
@@ -98,13 +105,14 @@ impl UserAgent {
         leg.learn_allow(&request);
         let trying = sip::respond(&request, 100, "", source);
         // Ours, if it waits out a 491, is tried again later: the peer's goes first.
-        if let Offer::Backoff { body, attempt, .. } = std::mem::replace(
+        if let Offer::Backoff { body, at, attempt } = std::mem::replace(
             &mut leg.offer,
             Offer::Received { key, request: Box::new(request), source },
         ) {
-            leg.waiting = Some((body, attempt));
+            leg.waiting = Some((body, attempt, at));
         }
         self.transactions.respond(now, key, 100, trying.finish());
+        self.arm(id);
         self.events.push_back(Event::Offered(id));
     }
 
@@ -132,14 +140,20 @@ impl UserAgent {
     }
 
     pub(super) fn on_offer_accepted(&mut self, now: Instant, id: LegId, response: Response) {
-        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(leg) = self.legs.get_mut(&id) else {
+            return self.acknowledge_stray(id, &response);
+        };
         let seq = response.cseq().number;
-        let Offer::Sent { body, .. } = &leg.offer else {
-            // The 2xx once more: so is its ACK.
-            if let Some(acked) = leg.acked.as_ref().filter(|acked| acked.seq == seq) {
-                self.transactions.send(&leg.hop, acked.bytes.clone());
+        let current = response.branch().and_then(Branch::parse);
+        let body = match &leg.offer {
+            Offer::Sent { branch, body, .. } if Some(*branch) == current => body,
+            // The 2xx of an earlier one once more: so is its ACK.
+            Offer::Sent { .. } | Offer::None | Offer::Backoff { .. } | Offer::Received { .. } => {
+                if let Some(acked) = leg.acked.as_ref().filter(|acked| acked.seq == seq) {
+                    self.transactions.send(&leg.hop, acked.bytes.clone());
+                }
+                return;
             }
-            return;
         };
         let offered = body.is_some();
         leg.offer = Offer::None;
@@ -165,6 +179,7 @@ impl UserAgent {
             408 | 481 => self.lose(now, id, failure),
             _ => self.tell(id, Event::OfferRefused(id, failure)),
         }
+        self.arm(id);
     }
 
     /// RFC 3261 §14.1: the owner of the Call-ID waits longer, so that the two do not meet again.
@@ -175,7 +190,7 @@ impl UserAgent {
         if matches!(leg.offer, Offer::None) {
             leg.offer = Offer::Backoff { body, at: now + wait, attempt };
         } else {
-            leg.waiting = Some((body, attempt));
+            leg.waiting = Some((body, attempt, now + wait));
         }
         self.arm(id);
     }

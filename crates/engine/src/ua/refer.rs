@@ -33,7 +33,8 @@ impl UserAgent {
 
     /// Stops asking, when the peer has not answered our REFER in time. Its reports are still taken.
     pub fn abandon_refer(&mut self, now: Instant, id: LegId) {
-        if let Some(Refer::Sent { branch }) = self.legs.get(&id).and_then(|leg| leg.refer.as_ref()) {
+        if let Some(Refer::Sent { branch }) = self.legs.get(&id).and_then(|leg| leg.refer.as_ref())
+        {
             self.transactions.abandon(now, *branch);
         }
     }

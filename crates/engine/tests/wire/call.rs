@@ -66,13 +66,13 @@ impl Call {
     /// The same, with this INVITE and this change to the callee's answer.
     pub(crate) fn established_with(invite: Draft, change: impl FnOnce(Draft) -> Draft) -> Self {
         let mut call = Self::answered_with(invite, change);
-        let ack = call.from_caller("ACK", 1);
+        let ack = call.by_caller("ACK", 1);
         assert_eq!(call.wire.receive(CALLER, ack).len(), 0);
         call
     }
 
     /// A request of the caller in its dialog.
-    pub(crate) fn from_caller(&self, method: &str, seq: u32) -> Draft {
+    pub(crate) fn by_caller(&self, method: &str, seq: u32) -> Draft {
         let accepted = self.accepted.as_ref().expect("the caller has a 200");
         let uri = accepted.text("Contact");
         Draft::request(method, uri.trim_matches(['<', '>']), CALLER)
@@ -83,7 +83,7 @@ impl Call {
     }
 
     /// A request of the callee in its dialog.
-    pub(crate) fn from_callee(&self, method: &str, seq: u32) -> Draft {
+    pub(crate) fn by_callee(&self, method: &str, seq: u32) -> Draft {
         let uri = self.outgoing.text("Contact");
         Draft::request(method, uri.trim_matches(['<', '>']), CALLEE)
             .branch(&format!("z9hG4bK-callee-{method}-{seq}"))

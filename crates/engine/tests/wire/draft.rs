@@ -46,6 +46,12 @@ impl Draft {
         draft.set("Contact", format!("<sip:peer@{}>", request.to))
     }
 
+    /// The value of the first line of this header.
+    pub(crate) fn value(&self, name: &str) -> Vec<u8> {
+        let mut headers = self.headers.iter();
+        headers.find(|(known, _)| known == name).expect("has this header").1.clone()
+    }
+
     /// Another start line.
     pub(crate) fn start(mut self, start: impl Into<Vec<u8>>) -> Self {
         self.start = start.into();

@@ -20,6 +20,13 @@ pub(crate) const fn address(host: u8, port: u16) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, host)), port)
 }
 
+/// The seed of one of the parties of a test.
+pub(crate) fn key(seed: u64, party: u8) -> [u8; 32] {
+    let mut key = [party; 32];
+    key[..8].copy_from_slice(&seed.to_be_bytes());
+    key
+}
+
 pub(crate) struct Wire {
     pub(crate) now: Instant,
     epoch: Instant,
@@ -42,15 +49,18 @@ impl Wire {
         Self::with(None, true)
     }
 
+    pub(crate) fn with(next_hop: Option<&str>, open: bool) -> Self {
+        let next_hop = next_hop.map(str::to_owned);
+        Self::seeded(Config { address: ENGINE, advertise: None, next_hop, open }, 1)
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "the one real instant: all others are offsets from it"
     )]
-    pub(crate) fn with(next_hop: Option<&str>, open: bool) -> Self {
-        let next_hop = next_hop.map(str::to_owned);
-        let config = Config { address: ENGINE, advertise: None, next_hop, open };
+    pub(crate) fn seeded(config: Config, seed: u64) -> Self {
         let epoch = Instant::now();
-        Self { now: epoch, epoch, engine: Engine::new(config, [1; 32]), events: Vec::new() }
+        Self { now: epoch, epoch, engine: Engine::new(config, key(seed, 0)), events: Vec::new() }
     }
 
     /// Gives the engine a datagram, and returns what it sends at once.
@@ -69,12 +79,22 @@ impl Wire {
         let end = self.now + time;
         let mut sent = Vec::new();
         while let Some(at) = self.engine.next_timeout().filter(|at| *at <= end) {
-            self.now = at.max(self.now);
-            self.engine.handle(self.now, Input::Timeout);
-            sent.extend(self.drain());
+            sent.extend(self.expire(at));
         }
         self.now = end;
         sent
+    }
+
+    /// Lets a time come at which the engine wants to be woken.
+    pub(crate) fn expire(&mut self, at: Instant) -> Vec<Sent> {
+        self.now = at.max(self.now);
+        self.engine.handle(self.now, Input::Timeout);
+        self.drain()
+    }
+
+    pub(crate) fn end(&mut self, command: CommandId, call_id: &str) -> Vec<Sent> {
+        self.engine.end(self.now, command, call_id);
+        self.drain()
     }
 
     pub(crate) fn start(&mut self, command: CommandId, request: StartRequest) -> Vec<Sent> {

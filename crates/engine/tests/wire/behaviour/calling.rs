@@ -160,7 +160,7 @@ fn a_second_fork_that_refuses_changes_nothing() {
 #[test]
 fn a_bye_is_repeated_as_timer_e_says_and_given_up_after_32_seconds() {
     let mut call = Call::established();
-    call.wire.receive(CALLER, call.from_caller("BYE", 2));
+    call.wire.receive(CALLER, call.by_caller("BYE", 2));
     let sent = call.wire.run_for(LONG);
     assert_eq!(
         times(&sent, CALLEE, "BYE"),
@@ -172,7 +172,7 @@ fn a_bye_is_repeated_as_timer_e_says_and_given_up_after_32_seconds() {
 #[test]
 fn a_2xx_without_contact_is_answered_where_the_invite_went() {
     let mut call = Call::established_with(invite(), |answer| answer.without("Contact"));
-    let bye = the(&call.wire.receive(CALLER, call.from_caller("BYE", 2)), "BYE");
+    let bye = the(&call.wire.receive(CALLER, call.by_caller("BYE", 2)), "BYE");
     assert_eq!((bye.to, bye.start()), (CALLEE, "BYE sip:bob@192.0.2.20:5080 SIP/2.0".into()));
 }
 

@@ -6,12 +6,12 @@ use expect_test::expect;
 
 use crate::call::{Call, invite};
 use crate::draft::Draft;
-use crate::wire::{CALLEE, CALLER, Sent, address, log, the, times};
+use crate::wire::{CALLEE, CALLER, Sent, Wire, address, log, the, times};
 
 #[test]
 fn a_bye_goes_through_and_is_answered_at_once() {
     let mut call = Call::established();
-    let sent = call.wire.receive(CALLER, call.from_caller("BYE", 2));
+    let sent = call.wire.receive(CALLER, call.by_caller("BYE", 2));
     expect![[r#"
         0 caller: 200 OK (BYE)
         0 callee: BYE
@@ -19,7 +19,7 @@ fn a_bye_goes_through_and_is_answered_at_once() {
     .assert_eq(&log(&sent));
     let bye = the(&sent, "BYE");
     call.wire.receive(CALLEE, Draft::answer(&bye, "200 OK", ""));
-    let again = call.wire.receive(CALLER, call.from_caller("BYE", 2));
+    let again = call.wire.receive(CALLER, call.by_caller("BYE", 2));
     expect!["0 caller: 200 OK (BYE)\n"].assert_eq(&log(&again));
     call.wire.run_for(Duration::from_secs(100));
     call.wire.assert_at_rest();
@@ -28,37 +28,37 @@ fn a_bye_goes_through_and_is_answered_at_once() {
 #[test]
 fn a_bye_whose_number_leaves_a_gap_is_legal() {
     let mut call = Call::established();
-    the(&call.wire.receive(CALLER, call.from_caller("BYE", 4711)), "200");
+    the(&call.wire.receive(CALLER, call.by_caller("BYE", 4711)), "200");
 }
 
 #[test]
 fn a_request_with_a_lower_number_is_500_with_a_time_to_wait() {
     let mut call = Call::established();
-    the(&call.wire.receive(CALLER, call.from_caller("OPTIONS", 10)), "200");
-    let late = the(&call.wire.receive(CALLER, call.from_caller("INFO", 9)), "500");
+    the(&call.wire.receive(CALLER, call.by_caller("OPTIONS", 10)), "200");
+    let late = the(&call.wire.receive(CALLER, call.by_caller("INFO", 9)), "500");
     assert!(late.text("Retry-After").parse::<u32>().is_ok_and(|seconds| seconds < 10));
-    the(&call.wire.receive(CALLER, call.from_caller("BYE", 11)), "BYE");
+    the(&call.wire.receive(CALLER, call.by_caller("BYE", 11)), "BYE");
 }
 
 #[test]
 fn a_request_right_behind_the_ack_is_not_lost() {
     let mut call = Call::answered();
-    call.wire.receive(CALLER, call.from_caller("ACK", 1));
-    let sent = call.wire.receive(CALLER, call.from_caller("BYE", 2));
+    call.wire.receive(CALLER, call.by_caller("ACK", 1));
+    let sent = call.wire.receive(CALLER, call.by_caller("BYE", 2));
     assert_eq!((sent.len(), times(&sent, CALLEE, "BYE")), (2, vec![0]));
 
     let mut call = Call::answered();
-    call.wire.receive(CALLER, call.from_caller("ACK", 1));
-    let sent = call.wire.receive(CALLER, call.from_caller("INVITE", 2).sdp());
+    call.wire.receive(CALLER, call.by_caller("ACK", 1));
+    let sent = call.wire.receive(CALLER, call.by_caller("INVITE", 2).sdp());
     assert_eq!(times(&sent, CALLEE, "INVITE"), [0]);
 }
 
 #[test]
 fn a_bye_that_overtakes_the_ack_ends_the_call() {
     let mut call = Call::answered();
-    let sent = call.wire.receive(CALLER, call.from_caller("BYE", 2));
+    let sent = call.wire.receive(CALLER, call.by_caller("BYE", 2));
     assert_eq!(times(&sent, CALLEE, "BYE"), [0]);
-    call.wire.receive(CALLER, call.from_caller("ACK", 1));
+    call.wire.receive(CALLER, call.by_caller("ACK", 1));
     assert_eq!(times(&call.wire.run_for(Duration::from_secs(100)), CALLER, "200"), [] as [u128; 0]);
     call.wire.assert_at_rest();
 }
@@ -75,7 +75,7 @@ fn a_bye_for_a_dialog_that_is_not_there_is_481_with_a_tag() {
         ("Call-ID", "other"),
     ] {
         let bye =
-            call.from_caller("BYE", 2).branch(&format!("z9hG4bK{}", header.len() + value.len()));
+            call.by_caller("BYE", 2).branch(&format!("z9hG4bK{}", header.len() + value.len()));
         let answer = the(&call.wire.receive(CALLER, bye.set(header, value)), "481");
         assert!(answer.tag("To").is_some(), "{value}");
     }
@@ -92,12 +92,12 @@ fn renegotiate(call: &mut Call, request: Draft) -> (Sent, Sent) {
 #[test]
 fn a_re_invite_with_a_new_contact_moves_our_next_request_there() {
     let mut call = Call::established();
-    let moved = call.from_caller("INVITE", 2).set("Contact", "<sip:new@192.0.2.11:5071>").sdp();
+    let moved = call.by_caller("INVITE", 2).set("Contact", "<sip:new@192.0.2.11:5071>").sdp();
     let (passed_on, accepted) = renegotiate(&mut call, moved);
     assert_eq!(passed_on.tag("To").as_deref(), Some("callee"));
     assert!(!accepted.body().is_empty() && !accepted.text("Contact").is_empty());
-    call.wire.receive(CALLER, call.from_caller("ACK", 2));
-    let bye = the(&call.wire.receive(CALLEE, call.from_callee("BYE", 1)), "BYE");
+    call.wire.receive(CALLER, call.by_caller("ACK", 2));
+    let bye = the(&call.wire.receive(CALLEE, call.by_callee("BYE", 1)), "BYE");
     assert_eq!(
         (bye.to, bye.start()),
         (address(11, 5071), "BYE sip:new@192.0.2.11:5071 SIP/2.0".into())
@@ -107,12 +107,12 @@ fn a_re_invite_with_a_new_contact_moves_our_next_request_there() {
 #[test]
 fn a_2xx_to_our_re_invite_with_a_new_contact_moves_our_next_request_there() {
     let mut call = Call::established();
-    let invite = the(&call.wire.receive(CALLER, call.from_caller("INVITE", 2).sdp()), "INVITE");
+    let invite = the(&call.wire.receive(CALLER, call.by_caller("INVITE", 2).sdp()), "INVITE");
     let moved = Draft::answer(&invite, "200 OK", "").set("Contact", "<sip:new@192.0.2.21:5081>");
     let ack = the(&call.wire.receive(CALLEE, moved.sdp()), "ACK");
     assert_eq!(ack.to, address(21, 5081));
-    call.wire.receive(CALLER, call.from_caller("ACK", 2));
-    let bye = the(&call.wire.receive(CALLER, call.from_caller("BYE", 3)), "BYE");
+    call.wire.receive(CALLER, call.by_caller("ACK", 2));
+    let bye = the(&call.wire.receive(CALLER, call.by_caller("BYE", 3)), "BYE");
     assert_eq!(
         (bye.to, bye.start()),
         (address(21, 5081), "BYE sip:new@192.0.2.21:5081 SIP/2.0".into())
@@ -122,7 +122,7 @@ fn a_2xx_to_our_re_invite_with_a_new_contact_moves_our_next_request_there() {
 #[test]
 fn a_refused_re_invite_leaves_the_call_as_it_was() {
     let mut call = Call::established();
-    let invite = the(&call.wire.receive(CALLER, call.from_caller("INVITE", 2).sdp()), "INVITE");
+    let invite = the(&call.wire.receive(CALLER, call.by_caller("INVITE", 2).sdp()), "INVITE");
     let sent = call.wire.receive(CALLEE, Draft::answer(&invite, "488 Not Acceptable Here", ""));
     expect![[r#"
         0 callee: ACK
@@ -136,14 +136,14 @@ fn a_refused_re_invite_leaves_the_call_as_it_was() {
 fn a_re_invite_without_an_offer_gets_the_other_sides_and_its_ack_brings_the_answer() {
     let mut call = Call::established();
     let (passed_on, accepted) = {
-        let request = call.from_caller("INVITE", 2);
+        let request = call.by_caller("INVITE", 2);
         let invite = the(&call.wire.receive(CALLER, request), "INVITE");
         let sent = call.wire.receive(CALLEE, Draft::answer(&invite, "200 OK", "").sdp());
         assert_eq!(times(&sent, CALLEE, "ACK"), [] as [u128; 0], "its ACK brings the answer");
         (invite, the(&sent, "200"))
     };
     assert!(passed_on.body().is_empty() && !accepted.body().is_empty());
-    let sent = call.wire.receive(CALLER, call.from_caller("ACK", 2).sdp());
+    let sent = call.wire.receive(CALLER, call.by_caller("ACK", 2).sdp());
     expect!["0 callee: ACK\n"].assert_eq(&log(&sent));
     assert!(!sent[0].body().is_empty());
 }
@@ -151,16 +151,28 @@ fn a_re_invite_without_an_offer_gets_the_other_sides_and_its_ack_brings_the_answ
 #[test]
 fn a_re_invite_of_each_side_at_once_is_491_for_one_of_them() {
     let mut call = Call::established();
-    the(&call.wire.receive(CALLER, call.from_caller("INVITE", 2).sdp()), "INVITE");
-    let sent = call.wire.receive(CALLEE, call.from_callee("INVITE", 1).sdp());
+    the(&call.wire.receive(CALLER, call.by_caller("INVITE", 2).sdp()), "INVITE");
+    let sent = call.wire.receive(CALLEE, call.by_callee("INVITE", 1).sdp());
     expect!["0 callee: 491 Request Pending (INVITE)\n"].assert_eq(&log(&sent));
+}
+
+#[test]
+fn a_491_of_one_side_is_for_the_other_to_wait_out() {
+    let mut call = Call::established();
+    let invite = the(&call.wire.receive(CALLER, call.by_caller("INVITE", 2).sdp()), "INVITE");
+    let sent = call.wire.receive(CALLEE, Draft::answer(&invite, "491 Request Pending", ""));
+    expect![[r#"
+        0 callee: ACK
+        0 caller: 491 Request Pending (INVITE)
+    "#]]
+    .assert_eq(&log(&sent));
 }
 
 #[test]
 fn a_second_re_invite_before_the_first_was_answered_is_500() {
     let mut call = Call::established();
-    call.wire.receive(CALLER, call.from_caller("INVITE", 2).sdp());
-    let second = the(&call.wire.receive(CALLER, call.from_caller("INVITE", 3).sdp()), "500");
+    call.wire.receive(CALLER, call.by_caller("INVITE", 2).sdp());
+    let second = the(&call.wire.receive(CALLER, call.by_caller("INVITE", 3).sdp()), "500");
     assert!(!second.text("Retry-After").is_empty());
 }
 
@@ -180,8 +192,8 @@ fn record_routes_of_an_answer_are_followed_in_reverse() {
         (ack.to, ack.texts("Route")),
         (address(33, 5060), expected.map(String::from).into())
     );
-    call.wire.receive(CALLER, call.from_caller("ACK", 1));
-    let bye = the(&call.wire.receive(CALLER, call.from_caller("BYE", 2)), "BYE");
+    call.wire.receive(CALLER, call.by_caller("ACK", 1));
+    let bye = the(&call.wire.receive(CALLER, call.by_caller("BYE", 2)), "BYE");
     assert_eq!((bye.to, bye.texts("Route")), (ack.to, ack.texts("Route")));
     assert_eq!(bye.start(), "BYE sip:peer@192.0.2.20:5080 SIP/2.0");
 }
@@ -192,7 +204,7 @@ fn record_routes_of_an_invite_are_followed_in_order() {
         .add("Record-Route", "<sip:192.0.2.31:5061;lr>, <sip:192.0.2.32;lr>")
         .add("Record-Route", "<sip:192.0.2.33;lr>");
     let mut call = Call::established_with(routed, |answer| answer);
-    let bye = the(&call.wire.receive(CALLEE, call.from_callee("BYE", 1)), "BYE");
+    let bye = the(&call.wire.receive(CALLEE, call.by_callee("BYE", 1)), "BYE");
     let expected = ["<sip:192.0.2.31:5061;lr>", "<sip:192.0.2.32;lr>", "<sip:192.0.2.33;lr>"];
     assert_eq!(
         (bye.to, bye.texts("Route")),
@@ -208,23 +220,45 @@ fn a_strict_router_gets_its_own_uri_and_the_target_last() {
             .add("Record-Route", "<sip:192.0.2.31;lr>")
             .add("Record-Route", "<sip:old@192.0.2.32>")
     });
-    let bye = the(&call.wire.receive(CALLER, call.from_caller("BYE", 2)), "BYE");
+    let bye = the(&call.wire.receive(CALLER, call.by_caller("BYE", 2)), "BYE");
     assert_eq!((bye.to, bye.start()), (address(32, 5060), "BYE sip:old@192.0.2.32 SIP/2.0".into()));
     assert_eq!(bye.texts("Route"), ["<sip:192.0.2.31;lr>", "<sip:peer@192.0.2.20:5080>"]);
+}
+
+#[test]
+fn what_is_no_uri_is_never_put_into_our_start_line() {
+    for (contact, target) in [
+        ("<sip:192.0.2.125060>", "sip:bob@192.0.2.20:5080"),
+        ("<sip:a@b@c>", "sip:bob@192.0.2.20:5080"),
+        ("<nonsense>", "sip:bob@192.0.2.20:5080"),
+        ("<sip:b?b@192.0.2.20:5080;x=y?Route=z&a=b>", "sip:b?b@192.0.2.20:5080;x=y"),
+        ("<sip:a@b@c>, <sip:second@192.0.2.20:5080>", "sip:bob@192.0.2.20:5080"),
+    ] {
+        let mut call = Call::established_with(invite(), |answer| {
+            answer
+                .set("Contact", contact)
+                .set("Record-Route", "<sip:a@b@c>, <sip:192.0.2.31?Route=x>")
+        });
+        let bye = the(&call.wire.receive(CALLER, call.by_caller("BYE", 2)), "BYE");
+        assert_eq!((bye.to, bye.start()), (CALLEE, format!("BYE {target} SIP/2.0")), "{contact}");
+        assert!(bye.all("Route").is_empty());
+    }
+    let sent = Wire::new().receive(CALLER, invite().set("Contact", "<sip:a@b@c>"));
+    the(&sent, "400");
 }
 
 #[test]
 fn a_target_by_name_is_resolved() {
     let contact = "<sip:bob@phone.example.com:5099>";
     let mut call = Call::established_with(invite(), |answer| answer.set("Contact", contact));
-    let bye = the(&call.wire.receive(CALLER, call.from_caller("BYE", 2)), "BYE");
+    let bye = the(&call.wire.receive(CALLER, call.by_caller("BYE", 2)), "BYE");
     assert_eq!(bye.to, address(99, 5099));
 }
 
 #[test]
 fn options_in_a_call_is_200_and_the_call_stands() {
     let mut call = Call::established();
-    let sent = call.wire.receive(CALLER, call.from_caller("OPTIONS", 2));
+    let sent = call.wire.receive(CALLER, call.by_caller("OPTIONS", 2));
     expect!["0 caller: 200 OK (OPTIONS)\n"].assert_eq(&log(&sent));
     assert_eq!(call.wire.engine.load().calls, 1);
 }
@@ -234,30 +268,42 @@ fn methods_in_a_call_that_we_do_not_take_are_405_with_what_we_do() {
     let mut call = Call::established();
     for (seq, method) in ["INFO", "UPDATE", "MESSAGE", "SUBSCRIBE", "PRACK"].into_iter().enumerate()
     {
-        let request = call.from_caller(method, 2 + seq as u32);
+        let request = call.by_caller(method, 2 + seq as u32);
         let answer = the(&call.wire.receive(CALLER, request), "405");
         assert_eq!(answer.text("Allow"), "INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY");
     }
-    the(&call.wire.receive(CALLER, call.from_caller("NEWMETHOD", 20)), "501");
-    the(&call.wire.receive(CALLER, call.from_caller("BYE", 21)), "200");
+    the(&call.wire.receive(CALLER, call.by_caller("NEWMETHOD", 20)), "501");
+    the(&call.wire.receive(CALLER, call.by_caller("BYE", 21)), "200");
+}
+
+#[test]
+fn an_update_before_the_answer_is_405_and_the_phone_rings_on() {
+    let mut call = Call::placed(invite());
+    let ringing = Draft::answer(&call.outgoing, "180 Ringing", "callee");
+    let ringing = the(&call.wire.receive(CALLEE, ringing), "180");
+    let update = Draft::request("UPDATE", "sip:192.0.2.1", CALLER)
+        .set("To", ringing.all("To").remove(0))
+        .set("CSeq", "2 UPDATE");
+    let answer = the(&call.wire.receive(CALLER, update), "405");
+    assert!(!answer.text("Allow").is_empty());
+    the(&call.wire.receive(CALLEE, &call.answer), "200");
 }
 
 #[test]
 fn a_refer_of_a_party_is_declined() {
     let mut call = Call::established();
-    let refer = call.from_caller("REFER", 2).set("Refer-To", "<sip:cindy@192.0.2.30>");
+    let refer = call.by_caller("REFER", 2).set("Refer-To", "<sip:cindy@192.0.2.30>");
     the(&call.wire.receive(CALLER, refer), "603");
-    let two =
-        call.from_caller("REFER", 3).set("Refer-To", "<sip:a@192.0.2.30>, <sip:b@192.0.2.30>");
+    let two = call.by_caller("REFER", 3).set("Refer-To", "<sip:a@192.0.2.30>, <sip:b@192.0.2.30>");
     the(&call.wire.receive(CALLER, two), "400");
-    the(&call.wire.receive(CALLER, call.from_caller("REFER", 4)), "400");
+    the(&call.wire.receive(CALLER, call.by_caller("REFER", 4)), "400");
 }
 
 #[test]
 fn a_notify_without_a_subscription_is_481_and_of_another_event_489() {
     let mut call = Call::established();
     let notify = |seq, event: &str| {
-        call.from_caller("NOTIFY", seq).set("Event", event).set("Subscription-State", "active")
+        call.by_caller("NOTIFY", seq).set("Event", event).set("Subscription-State", "active")
     };
     let requests = [notify(2, "refer"), notify(3, "presence"), notify(4, ""), notify(5, ";id=1")];
     let answers = requests.map(|request| call.wire.receive(CALLER, request).remove(0));
@@ -266,14 +312,14 @@ fn a_notify_without_a_subscription_is_481_and_of_another_event_489() {
         assert!(other.is("489"), "{other}");
         assert_eq!(other.text("Allow-Events"), "refer");
     }
-    let missing = call.from_caller("NOTIFY", 6);
+    let missing = call.by_caller("NOTIFY", 6);
     the(&call.wire.receive(CALLER, missing), "489");
 }
 
 #[test]
 fn a_required_extension_in_a_call_is_420() {
     let mut call = Call::established();
-    let bye = call.from_caller("BYE", 2).set("Require", "nothing, nothing-either");
+    let bye = call.by_caller("BYE", 2).set("Require", "nothing, nothing-either");
     let answer = the(&call.wire.receive(CALLER, bye), "420");
     assert_eq!(answer.texts("Unsupported"), ["nothing", "nothing-either"]);
 }
@@ -281,7 +327,7 @@ fn a_required_extension_in_a_call_is_420() {
 #[test]
 fn a_481_to_our_request_ends_that_side_and_the_other() {
     let mut call = Call::established();
-    let invite = the(&call.wire.receive(CALLER, call.from_caller("INVITE", 2).sdp()), "INVITE");
+    let invite = the(&call.wire.receive(CALLER, call.by_caller("INVITE", 2).sdp()), "INVITE");
     let sent = call.wire.receive(CALLEE, Draft::answer(&invite, "481 No Such Call", ""));
     assert_eq!(times(&sent, CALLER, "BYE"), [0], "{}", log(&sent));
     call.wire.run_for(Duration::from_secs(100));
