@@ -47,7 +47,7 @@ pub async fn run(
     let listener = server::bind(&config.ws_server).await?;
     let udp = Udp::listen(&config.sip.listen).await?;
     let sip = udp.local();
-    let backend = Arc::new(Embedded::start(udp, Settings::default())?);
+    let backend = Arc::new(Embedded::start(udp, Settings::of(&config.sip))?);
     let (captured, mut capture) = mpsc::channel(CAPTURE);
     let mut phones = Vec::new();
     for (name, port) in PHONES {
@@ -119,7 +119,7 @@ fn draw(
             ladder.message(message.at - began, *from, *to, &message.bytes, false);
         }
     }
-    writeln!(out, "\nThe SIP of this call, in milliseconds:\n\n{ladder}")
+    write!(out, "\nThe SIP of this call, in milliseconds:\n\n{ladder}")
 }
 
 /// A client of the API, as anybody could write one.

@@ -98,7 +98,7 @@ const BRIDGE: &str = r#","mode":"bridge""#;
 async fn both_answer() {
     check(REFER, |_| {}, expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"CallStart","params":{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072","mode":"refer"}}
-        < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"CMD","status":"Started"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_ANSWER","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_ACCEPT","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_START","callid":"8ea053b3ba298896c0a9cd6d04705850","leg":"callee","uri":"sip:bob@127.0.0.1:5072","time":"T"}}
@@ -114,7 +114,7 @@ async fn both_answer_verbose() {
         |w| w.phones[CALLEE].behaviour.answer = Answer::After(Duration::from_secs(2)),
         expect![[r#"
             > {"jsonrpc":"2.0","id":1,"method":"CallStart","params":{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072","mode":"refer","verbose":true}}
-            < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"CMD","status":"Started"}}
+            < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_RINGING","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_ANSWER","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_ACCEPT","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
@@ -133,7 +133,7 @@ async fn both_answer_verbose() {
 async fn both_answer_and_are_bridged() {
     check(BRIDGE, |_| {}, expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"CallStart","params":{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072","mode":"bridge"}}
-        < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"CMD","status":"Started"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_ANSWER","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_ACCEPT","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_START","callid":"28d67565a49ed4aa51c09533595c05df","leg":"callee","uri":"sip:bob@127.0.0.1:5072","time":"T"}}
@@ -149,7 +149,7 @@ async fn caller_is_busy() {
     };
     check("", busy, expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"CallStart","params":{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072"}}
-        < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"CMD","status":"Started"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
         < {"jsonrpc":"2.0","method":"Error","params":{"cmd_id":"CMD","code":-32020,"message":"caller: 486 Busy Here","data":{"kind":"sip_failure","origin":"caller","sip_code":486,"sip_reason":"Busy Here"}}}
         < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"CMD"}}
     "#]]).await;
@@ -159,7 +159,7 @@ async fn caller_is_busy() {
 async fn caller_never_answers() {
     check("", |w| w.phones[CALLER].behaviour.answer = Answer::Never, expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"CallStart","params":{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072"}}
-        < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"CMD","status":"Started"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
         < {"jsonrpc":"2.0","method":"Error","params":{"cmd_id":"CMD","code":-32007,"message":"caller: no answer in time","data":{"kind":"timeout","origin":"caller","sip_code":408}}}
         < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"CMD"}}
     "#]]).await;
@@ -169,7 +169,7 @@ async fn caller_never_answers() {
 async fn caller_is_not_there() {
     check("", |w| w.phones[CALLER].behaviour.answer = Answer::Silent, expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"CallStart","params":{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072"}}
-        < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"CMD","status":"Started"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
         < {"jsonrpc":"2.0","method":"Error","params":{"cmd_id":"CMD","code":-32007,"message":"caller: no answer in time","data":{"kind":"timeout","origin":"caller","sip_code":408}}}
         < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"CMD"}}
     "#]]).await;
@@ -182,7 +182,7 @@ async fn callee_is_busy() {
     };
     check("", busy, expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"CallStart","params":{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072"}}
-        < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"CMD","status":"Started"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_ANSWER","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_ACCEPT","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_START","callid":"8ea053b3ba298896c0a9cd6d04705850","leg":"callee","uri":"sip:bob@127.0.0.1:5072","time":"T"}}
@@ -191,7 +191,7 @@ async fn callee_is_busy() {
     "#]]).await;
     check(BRIDGE, busy, expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"CallStart","params":{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072","mode":"bridge"}}
-        < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"CMD","status":"Started"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_ANSWER","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_ACCEPT","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_START","callid":"28d67565a49ed4aa51c09533595c05df","leg":"callee","uri":"sip:bob@127.0.0.1:5072","time":"T"}}
@@ -207,7 +207,7 @@ async fn callee_declines() {
     };
     check("", decline, expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"CallStart","params":{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072"}}
-        < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"CMD","status":"Started"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_ANSWER","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_ACCEPT","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_START","callid":"8ea053b3ba298896c0a9cd6d04705850","leg":"callee","uri":"sip:bob@127.0.0.1:5072","time":"T"}}
@@ -220,7 +220,7 @@ async fn callee_declines() {
 async fn callee_never_answers() {
     check("", |w| w.phones[CALLEE].behaviour.answer = Answer::Never, expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"CallStart","params":{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072"}}
-        < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"CMD","status":"Started"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_ANSWER","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_ACCEPT","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_START","callid":"8ea053b3ba298896c0a9cd6d04705850","leg":"callee","uri":"sip:bob@127.0.0.1:5072","time":"T"}}
@@ -236,7 +236,7 @@ async fn callee_does_not_answer_within_the_clients_time() {
         |w| w.phones[CALLEE].behaviour.answer = Answer::Never,
         expect![[r#"
             > {"jsonrpc":"2.0","id":1,"method":"CallStart","params":{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072","timeout_ms":5000}}
-            < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"CMD","status":"Started"}}
+            < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_ANSWER","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_ACCEPT","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_START","callid":"8ea053b3ba298896c0a9cd6d04705850","leg":"callee","uri":"sip:bob@127.0.0.1:5072","time":"T"}}
@@ -252,14 +252,14 @@ async fn refer_is_refused() {
     let refuse = |w: &mut World| w.phones[CALLER].behaviour.refer = OnRefer::Refuse(405);
     check(REFER, refuse, expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"CallStart","params":{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072","mode":"refer"}}
-        < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"CMD","status":"Started"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_ANSWER","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Error","params":{"cmd_id":"CMD","code":-32020,"message":"caller: 405 Method Not Allowed","data":{"kind":"sip_failure","origin":"caller","sip_code":405,"sip_reason":"Method Not Allowed"}}}
         < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"CMD"}}
     "#]]).await;
     check("", refuse, expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"CallStart","params":{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072"}}
-        < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"CMD","status":"Started"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_ANSWER","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_ACCEPT","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_START","callid":"28d67565a49ed4aa51c09533595c05df","leg":"callee","uri":"sip:bob@127.0.0.1:5072","time":"T"}}
@@ -273,7 +273,7 @@ async fn refer_is_accepted_and_nothing_follows() {
     let idle = |w: &mut World| w.phones[CALLER].behaviour.refer = OnRefer::AcceptOnly;
     check(REFER, idle, expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"CallStart","params":{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072","mode":"refer"}}
-        < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"CMD","status":"Started"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_ANSWER","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_ACCEPT","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Error","params":{"cmd_id":"CMD","code":-32007,"message":"caller: no answer in time","data":{"kind":"timeout","origin":"caller","sip_code":408}}}
@@ -281,7 +281,7 @@ async fn refer_is_accepted_and_nothing_follows() {
     "#]]).await;
     check("", idle, expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"CallStart","params":{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072"}}
-        < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"CMD","status":"Started"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_ANSWER","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_ACCEPT","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_START","callid":"28d67565a49ed4aa51c09533595c05df","leg":"callee","uri":"sip:bob@127.0.0.1:5072","time":"T"}}
@@ -294,7 +294,7 @@ async fn refer_is_accepted_and_nothing_follows() {
 async fn notify_comes_without_a_body_or_not_at_all() {
     check(REFER, |w| w.phones[CALLER].behaviour.notify = Notify::Empty, expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"CallStart","params":{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072","mode":"refer"}}
-        < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"CMD","status":"Started"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_ANSWER","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_ACCEPT","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_START","callid":"8ea053b3ba298896c0a9cd6d04705850","leg":"callee","uri":"sip:bob@127.0.0.1:5072","time":"T"}}
@@ -303,7 +303,7 @@ async fn notify_comes_without_a_body_or_not_at_all() {
     "#]]).await;
     check(REFER, |w| w.phones[CALLER].behaviour.notify = Notify::Never, expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"CallStart","params":{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072","mode":"refer"}}
-        < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"CMD","status":"Started"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_ANSWER","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_ACCEPT","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_START","callid":"1247ee500f8af0f98ea053b3ba298896","leg":"callee","uri":"sip:bob@127.0.0.1:5072","time":"T"}}
@@ -327,7 +327,7 @@ async fn half_of_all_datagrams_come_twice_and_every_third_is_lost() {
     };
     check(REFER, noisy, expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"CallStart","params":{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072","mode":"refer"}}
-        < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"CMD","status":"Started"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_ANSWER","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_ACCEPT","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_START","callid":"8ea053b3ba298896c0a9cd6d04705850","leg":"callee","uri":"sip:bob@127.0.0.1:5072","time":"T"}}

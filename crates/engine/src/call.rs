@@ -37,9 +37,16 @@ pub(crate) struct Call {
     /// The `CallStart` that placed it and still runs.
     pub(crate) start: Option<CommandId>,
     /// The `CallEnd`s that wait until both legs are down.
-    pub(crate) ends: Vec<CommandId>,
+    pub(crate) ends: Vec<End>,
     /// How the caller's session description is kept its own, when the engine started it.
     pub(crate) caller_session: Option<Session>,
+}
+
+/// A `CallEnd` that waits, and how long its client does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) command: CommandId,
+    pub(crate) give_up: Option<Instant>,
 }
 
 /// Where a call stands.
@@ -123,8 +130,9 @@ impl Call {
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         match self.state {
             State::Calling(deadline) => Some(deadline),
-            // The legs themselves have deadlines in every one of these.
-            State::Joining | State::Answered | State::Established | State::Ending => None,
+            // The legs themselves have deadlines, in every one of these.
+            State::Joining | State::Answered | State::Established => None,
+            State::Ending => self.ends.iter().filter_map(|end| end.give_up).min(),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use sip::{Method, Request, Uri};
+use sip::{Method, Request, Scheme, Uri};
 
 use crate::call::{Call, CallKey, State};
 use crate::dialog::{Identity, hop_of};
@@ -251,7 +251,12 @@ impl Engine {
 
     /// Where a call to this URI goes. `None` when it is none we can send to.
     pub(crate) fn route(&self, uri: &str) -> Option<Hop> {
-        self.next_hop.clone().or_else(|| hop_of(uri))
+        match Uri::parse(uri).ok()?.scheme {
+            // It asks for TLS on every hop (RFC 3261 §26.2.2), which we do not speak.
+            Scheme::Sips => None,
+            Scheme::Sip => self.next_hop.clone().or_else(|| hop_of(uri)),
+            Scheme::Tel | Scheme::Other => self.next_hop.clone(),
+        }
     }
 
     fn gather(&mut self) {
@@ -360,6 +365,12 @@ impl Engine {
         key
     }
 
+    pub(crate) fn arm_call(&mut self, key: CallKey) {
+        if let Some(at) = self.calls.get(&key).and_then(Call::next_timeout) {
+            self.deadlines.set(at, Waiter::Call(key));
+        }
+    }
+
     pub(crate) fn set_role(&mut self, leg: LegId, key: CallKey, side: Side) {
         self.roles.insert(leg, Role::Party(key, side));
     }
@@ -373,8 +384,8 @@ impl Engine {
                 self.by_call_id.remove(&call.call_id);
             }
         }
-        for command in call.ends {
-            self.report(Event::Done(command, Ok(None)));
+        for end in call.ends {
+            self.report(Event::Done(end.command, Ok(None)));
         }
     }
 }

@@ -20,7 +20,7 @@ use sip::{Headers, Message, Method, Name};
 use siphasher::sip::SipHasher13;
 
 /// Characters from one lane to the next.
-const LANE: usize = 30;
+const LANE: usize = 33;
 /// Characters of the client's column.
 const CLIENT: usize = 42;
 

@@ -83,7 +83,16 @@ impl Command {
         }
     }
 
-    /// The client's own deadline, counted from the start of the command.
+    /// Gives a command whose client set no deadline this one. `Echo` needs none.
+    pub fn default_timeout(&mut self, default: Duration) {
+        match self {
+            Self::CallStart(start) => start.timeout = start.timeout.or(Some(default)),
+            Self::CallEnd(end) => end.timeout = end.timeout.or(Some(default)),
+            Self::Echo(_) => {}
+        }
+    }
+
+    /// The deadline, counted from the start of the command.
     #[must_use]
     pub fn timeout(&self) -> Option<Duration> {
         match self {

@@ -27,8 +27,11 @@ const ID: &str = "1";
 /// Example: call-api-client -method CallStart -params '{"caller": "sip:alice@localhost", "callee":
 /// "sip:bob@localhost"}'
 #[derive(Parser)]
-#[command(name = "call-api-client", version)]
+#[command(name = "call-api-client", version, disable_version_flag = true)]
 struct Args {
+    /// Print the version.
+    #[arg(short = 'v', long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
     /// The command, such as CallStart.
     #[arg(long)]
     method: String,

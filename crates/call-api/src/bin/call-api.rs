@@ -82,7 +82,8 @@ async fn serve(loaded: &Loaded) -> io::Result<()> {
     let backend = backend::connect(config).await?;
     let address = listener.local_addr()?;
     tracing::info!(file = ?loaded.file, changes = ?config.changes(), "configured");
-    tracing::info!("listening on ws://{address}{}", config.ws_server.http_path);
+    tracing::info!("clients: ws://{address}{}", config.ws_server.http_path);
+    tracing::info!("SIP: {}", sip_line(config));
     server::serve(listener, config, backend, shutdown).await;
     tracing::info!("stopped");
     Ok(())
@@ -111,8 +112,16 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
+/// Where SIP is spoken, and where calls go.
+fn sip_line(config: &Config) -> String {
+    match &config.sip.uri {
+        Some(uri) => format!("{}, every call goes to {uri}", config.sip.listen),
+        None => format!("{}, calls go to the host in their URI", config.sip.listen),
+    }
+}
+
 async fn check(Loaded { config, file, warnings }: &Loaded) -> io::Result<()> {
-    let Config { ws_server, sip, log, .. } = config;
+    let Config { ws_server, log, .. } = config;
     match file {
         Some(file) => println!("configuration: {}", file.display()),
         None => println!("configuration: defaults, as there is no file"),
@@ -122,10 +131,8 @@ async fn check(Loaded { config, file, warnings }: &Loaded) -> io::Result<()> {
     let listener = server::bind(ws_server).await?;
     println!("clients: ws://{}{}", listener.local_addr()?, ws_server.http_path);
     backend::connect(config).await?;
-    match &sip.uri {
-        Some(uri) => println!("SIP: {}, every call goes to {uri}", sip.listen),
-        None => println!("SIP: {}, calls go to the host in their URI", sip.listen),
-    }
+    println!("SIP: {}", sip_line(config));
+    telemetry::init(log)?;
     match &log.file_path {
         Some(path) => println!("log: {} in {}", log.level, path.display()),
         None => println!("log: {} to standard error", log.level),

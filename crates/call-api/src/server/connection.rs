@@ -97,7 +97,8 @@ impl Connection {
 /// The life of a command after its `Started`: events in order, on failure one `Error`, then always
 /// one `Ended`.
 async fn live(commands: Arc<Commands>, start: Start, outbox: Outbox) {
-    let Start { cmd_id, invocation, slot } = start;
+    let Start { cmd_id, mut invocation, slot } = start;
+    invocation.command.default_timeout(commands.default_timeout);
     let verbose = invocation.verbose;
     let notify = |event: Event| {
         if verbose || !event.kind.is_provisional() {

@@ -1,23 +1,32 @@
 //! `CallEnd`: takes a call down, whatever it is doing, and waits until both phones agree or can no
 //! longer object.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::call::{Call, CallKey, State};
+use crate::call::{Call, CallKey, End, State};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{CommandId, Event, Side};
+use crate::ua::Failure;
 
 impl Engine {
     /// Ends a call. The command is done when both legs are down; a second one on the same call is
-    /// done with the first.
-    pub fn end(&mut self, now: Instant, command: CommandId, call_id: &str) {
+    /// done with the first. It fails when a phone has not agreed within `timeout`; its leg is taken
+    /// down all the same.
+    pub fn end(
+        &mut self,
+        now: Instant,
+        command: CommandId,
+        call_id: &str,
+        timeout: Option<Duration>,
+    ) {
+        let end = End { command, give_up: timeout.map(|timeout| now + timeout) };
         let result = match self.helpers.get(call_id).copied() {
             Some(start) => {
-                self.end_start(now, command, start);
+                self.end_start(now, end, start);
                 Ok(())
             }
-            None => self.find(call_id).map(|key| self.end_call(now, command, key)),
+            None => self.find(call_id).map(|key| self.end_call(now, end, key)),
         };
         if let Err(error) = result {
             self.report(Event::Done(command, Err(error)));
@@ -38,26 +47,42 @@ impl Engine {
         }
     }
 
-    fn end_call(&mut self, now: Instant, command: CommandId, key: CallKey) {
+    fn end_call(&mut self, now: Instant, end: End, key: CallKey) {
         if let Some(call) = self.calls.get_mut(&key) {
-            call.ends.push(command);
+            call.ends.push(end);
         }
         self.take_down(now, key, Error::Superseded);
+        self.arm_call(key);
     }
 
     /// A `CallStart` is known by the dialog with the caller's phone until its call exists. That
     /// dialog becomes a call that is ending.
-    fn end_start(&mut self, now: Instant, command: CommandId, start: CommandId) {
+    fn end_start(&mut self, now: Instant, end: End, start: CommandId) {
         let helper = self.release_helper(start);
         self.fail_start(now, start, Error::Superseded);
         let Some((leg, call_id)) = helper else {
-            return self.report(Event::Done(command, Ok(None)));
+            return self.report(Event::Done(end.command, Ok(None)));
         };
         let mut call = Call::new(call_id, leg, now);
         call.state = State::Ending;
-        call.ends.push(command);
+        call.ends.push(end);
         let key = self.add_call(call);
         self.set_role(leg, key, Side::Caller);
         self.ua.hang_up(now, leg, 487);
+        self.arm_call(key);
+    }
+
+    /// The client of a `CallEnd` has waited long enough: it is told which phone did not agree.
+    pub(crate) fn give_up_ends(&mut self, now: Instant, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let side = if call.caller.is_some() { Side::Caller } else { Side::Callee };
+        let is_due = |end: &End| end.give_up.is_some_and(|at| at <= now);
+        let due: Vec<End> = call.ends.iter().copied().filter(is_due).collect();
+        call.ends.retain(|end| !is_due(end));
+        for end in due {
+            let error = Error::Party(side, Failure::timed_out());
+            self.report(Event::Done(end.command, Err(error)));
+        }
+        self.arm_call(key);
     }
 }

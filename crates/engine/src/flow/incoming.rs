@@ -189,6 +189,9 @@ impl Engine {
     }
 
     pub(crate) fn on_call_timeout(&mut self, now: Instant, key: CallKey) {
+        if self.calls.get(&key).is_some_and(|call| call.state == State::Ending) {
+            return self.give_up_ends(now, key);
+        }
         self.take_down(now, key, Error::Party(Side::Callee, Failure::timed_out()));
     }
 

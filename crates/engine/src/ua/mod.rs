@@ -128,7 +128,7 @@ impl Failure {
     }
 
     pub(crate) fn unreachable() -> Self {
-        Self::ours(FailureKind::Unreachable, 503, "Service Unavailable")
+        Self::ours(FailureKind::Unreachable, 503, "Destination Unreachable")
     }
 }
 
@@ -444,8 +444,8 @@ impl UserAgent {
         self.arm(id);
     }
 
-    /// Remembers the leg's earliest deadline, after anything that may have moved it: also later, for
-    /// a deadline that was hidden behind an earlier one is not remembered yet.
+    /// Remembers the leg's earliest deadline, after anything that may have moved it. Also later: the
+    /// next one, which was hidden behind it, is not remembered yet.
     fn arm(&mut self, id: LegId) {
         if let Some(at) = self.legs.get(&id).and_then(|leg| leg.next_timeout()) {
             self.deadlines.set(at, id);

@@ -9,15 +9,17 @@ mod hold;
 mod incoming;
 mod incoming_failures;
 mod network;
-mod page;
+mod pages;
 mod start;
+mod start_auto;
 mod start_callee_failures;
 mod start_caller_failures;
+mod start_caller_leaves;
 mod start_refer_failures;
 
 use std::time::Duration;
 
-use engine::phone::Answer;
+use engine::phone::{Answer, PhoneEvent};
 use engine::{CommandId, Error, FailureKind, Side, Step};
 use expect_test::Expect;
 use sip::{Message, Method};
@@ -68,6 +70,13 @@ fn steps(world: &World) -> Vec<Step> {
 
 fn is_provisional(step: Step) -> bool {
     matches!(step, Step::Ringing | Step::EarlyMedia | Step::TransferProgress(_))
+}
+
+/// The phones that got into a call, in that order.
+fn established(world: &World) -> Vec<usize> {
+    let shown = world.shown.iter();
+    let established = shown.filter(|(_, event)| matches!(event, PhoneEvent::Established(_)));
+    established.map(|(phone, _)| *phone).collect()
 }
 
 /// The flow of a `CallStart` that succeeds.

@@ -93,7 +93,7 @@ impl Wire {
     }
 
     pub(crate) fn end(&mut self, command: CommandId, call_id: &str) -> Vec<Sent> {
-        self.engine.end(self.now, command, call_id);
+        self.engine.end(self.now, command, call_id, None);
         self.drain()
     }
 

@@ -70,13 +70,15 @@ pub(crate) fn address(lane: usize) -> SocketAddr {
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
-        Self::with_config(
-            seed,
-            Config { address: address(0), advertise: None, next_hop: None, open: true },
-        )
+        Self::with_config(seed, Self::config())
     }
 
-    #[expect(
+    /// An engine that lets everybody call everybody.
+    pub(crate) fn config() -> Config {
+        Config { address: address(0), advertise: None, next_hop: None, open: true }
+    }
+
+    #[allow(
         clippy::disallowed_methods,
         reason = "the one real instant: all others are offsets from it"
     )]
@@ -117,6 +119,11 @@ impl World {
         self.last_lane = 3;
     }
 
+    /// Draws only what comes from here on.
+    pub(crate) fn draw_from_here(&mut self) {
+        self.ladder = Ladder::new(&["call-api", "caller", "callee"]);
+    }
+
     /// Lets the engine start a call between the first two phones.
     pub(crate) fn start(&mut self, mode: Mode) -> CommandId {
         let request = self.request(mode);
@@ -143,7 +150,7 @@ impl World {
 
     pub(crate) fn end(&mut self, call_id: &str) -> CommandId {
         let command = self.command("> CallEnd");
-        self.engine.end(self.now, command, call_id);
+        self.engine.end(self.now, command, call_id, None);
         self.drain();
         command
     }
@@ -234,6 +241,13 @@ impl World {
     pub(crate) fn run_until(&mut self, millis: u64) {
         let end = self.epoch + Duration::from_millis(millis);
         self.run_for(end.saturating_duration_since(self.now));
+    }
+
+    /// The Call-ID that the report of this step named.
+    pub(crate) fn call_id_of(&self, step: Step) -> String {
+        let mut progress = self.progress.iter();
+        let found = progress.find(|(_, reported, _)| *reported == step);
+        found.unwrap_or_else(|| panic!("no {step:?}\n{}", self.ladder)).2.clone()
     }
 
     /// The latest request with this method that a lane sent.

@@ -98,7 +98,9 @@ impl Driver {
         self.running.insert(id, Running { parties: Parties::of(&command), progress, done });
         match command {
             Command::CallStart(start) => self.engine.start(now(), id, translate::start(start)),
-            Command::CallEnd(end) => self.engine.end(now(), id, end.callid.as_str()),
+            Command::CallEnd(end) => {
+                self.engine.end(now(), id, end.callid.as_str(), end.timeout);
+            }
             // It never gets here: it needs no engine.
             Command::Echo(_) => drop(self.running.remove(&id)),
         }

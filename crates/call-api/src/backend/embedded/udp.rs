@@ -30,6 +30,8 @@ impl Udp {
         let socket = UdpSocket::bind(address).await.map_err(|error| {
             io::Error::new(error.kind(), format!("sip.listen {listen}: {error}"))
         })?;
+        // A socket that was never polled takes its first datagram for one too many.
+        socket.writable().await?;
         let local = socket.local_addr()?;
         Ok(Self { socket, buffer: vec![0; MAX_DATAGRAM].into(), local })
     }
