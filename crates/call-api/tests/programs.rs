@@ -162,7 +162,7 @@ async fn the_server_stops_in_good_order_when_told_to() {
                 .await
                 .unwrap()
                 .expect("a log")
-                .contains("listening on ws://127.0.0.1:")
+                .contains("SIP: udp:127.0.0.1:")
             {}
         };
         timeout(DEADLINE, started).await.expect("started");

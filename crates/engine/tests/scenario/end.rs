@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use engine::phone::Answer;
-use engine::{Error, Mode, Step};
+use engine::{CommandId, Error, FailureKind, Mode, Side, Step};
 use expect_test::expect;
 use sip::Method;
 
@@ -38,6 +38,49 @@ fn while_the_caller_rings() {
         "#]],
     );
     assert_superseded(&world);
+}
+
+#[test]
+fn a_client_does_not_wait_longer_than_it_said_for_a_phone_that_is_gone() {
+    let world = check(
+        |w| {
+            let command = w.start(Mode::Bridge);
+            w.run_until(1000);
+            w.phones[CALLEE].behaviour.answer = Answer::Silent;
+            let call_id = w.call_id(command);
+            w.draw_from_here();
+            w.end_within(&call_id, Some(Duration::from_secs(2)));
+            w.run_for(Duration::from_secs(100));
+            // Its own wait for an answer is over by then, too.
+            w.phones[CALLEE].behaviour.answer = after(0);
+            w.hang_up(CALLEE);
+        },
+        expect![[r#"
+            ms     client                                call-api                          caller                           callee
+            1000   > CallEnd                                 |                                |                                |
+            1000                                             |--------------BYE-------------->|                                |
+            1000                                             |-------------------------------BYE------------------------------>|
+            1000                                             |<----------200 OK BYE-----------|                                |
+            1500                                             |-------------------------------BYE------------------------------>|
+            2500                                             |-------------------------------BYE------------------------------>|
+            3000   < Error: callee: 408 Request Timeout      |                                |                                |
+            3000   < Ended                                   |                                |                                |
+            4500                                             |-------------------------------BYE------------------------------>|
+            8500                                             |-------------------------------BYE------------------------------>|
+            12500                                            |-------------------------------BYE------------------------------>|
+            16500                                            |-------------------------------BYE------------------------------>|
+            20500                                            |-------------------------------BYE------------------------------>|
+            24500                                            |-------------------------------BYE------------------------------>|
+            28500                                            |-------------------------------BYE------------------------------>|
+            32500                                            |-------------------------------BYE------------------------------>|
+            101000                                           |<------------------------------BYE-------------------------------|
+            101000                                           |-------------481 Call/Transaction Does Not Exist BYE------------>|
+        "#]],
+    );
+    assert!(matches!(
+        &world.done[&CommandId(2)],
+        Err(Error::Party(Side::Callee, failure)) if failure.kind == FailureKind::TimedOut
+    ));
 }
 
 #[test]

@@ -149,8 +149,12 @@ impl World {
     }
 
     pub(crate) fn end(&mut self, call_id: &str) -> CommandId {
+        self.end_within(call_id, None)
+    }
+
+    pub(crate) fn end_within(&mut self, call_id: &str, timeout: Option<Duration>) -> CommandId {
         let command = self.command("> CallEnd");
-        self.engine.end(self.now, command, call_id, None);
+        self.engine.end(self.now, command, call_id, timeout);
         self.drain();
         command
     }
