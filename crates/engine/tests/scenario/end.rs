@@ -439,6 +439,6 @@ fn callee_rings(w: &mut World, mode: Mode) {
 
 /// The `CallStart` failed because of the `CallEnd`, and that succeeded.
 fn assert_superseded(world: &World) {
-    let outcomes = [1, 2].map(|command| world.done[&engine::CommandId(command)].clone());
+    let outcomes = [1, 2].map(|command| world.done[&CommandId(command)].clone());
     assert_eq!(outcomes, [Err(Error::Superseded), Ok(None)], "{}", world.ladder);
 }
