@@ -157,13 +157,7 @@ async fn the_server_stops_in_good_order_when_told_to() {
             .unwrap();
         let mut log = BufReader::new(server.stderr.take().unwrap()).lines();
         let started = async {
-            while !log
-                .next_line()
-                .await
-                .unwrap()
-                .expect("a log")
-                .contains("SIP: udp:127.0.0.1:")
-            {}
+            while !log.next_line().await.unwrap().expect("a log").contains("SIP: udp:127.0.0.1:") {}
         };
         timeout(DEADLINE, started).await.expect("started");
         run("kill", &[signal, &server.id().unwrap().to_string()]).await;
