@@ -10,13 +10,13 @@ async fn what_is_not_json_is_a_parse_error_with_a_null_id() {
         &["", "{", "not json", r#"{"jsonrpc":"2.0","method":"Echo","id":1} trailing"#],
         expect![[r#"
             > 
-            < {"error":{"code":-32700,"data":{"kind":"parse_error"},"message":"not JSON: EOF while parsing a value at line 1 column 0"},"id":null,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"not JSON: EOF while parsing a value at line 1 column 0","data":{"kind":"parse_error"}}}
             > {
-            < {"error":{"code":-32700,"data":{"kind":"parse_error"},"message":"not JSON: EOF while parsing an object at line 1 column 1"},"id":null,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"not JSON: EOF while parsing an object at line 1 column 1","data":{"kind":"parse_error"}}}
             > not json
-            < {"error":{"code":-32700,"data":{"kind":"parse_error"},"message":"not JSON: expected ident at line 1 column 2"},"id":null,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"not JSON: expected ident at line 1 column 2","data":{"kind":"parse_error"}}}
             > {"jsonrpc":"2.0","method":"Echo","id":1} trailing
-            < {"error":{"code":-32700,"data":{"kind":"parse_error"},"message":"not JSON: trailing characters at line 1 column 42"},"id":null,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"not JSON: trailing characters at line 1 column 42","data":{"kind":"parse_error"}}}
         "#]],
     )
     .await;
@@ -32,8 +32,8 @@ async fn deep_nesting_is_a_parse_error() {
         .receive(&format!(r#"{{"jsonrpc":"2.0","method":"Echo","id":1,"params":{deep}}}"#));
     client.write_down();
     expect![[r#"
-        < {"error":{"code":-32700,"data":{"kind":"parse_error"},"message":"not JSON: recursion limit exceeded at line 1 column 128"},"id":null,"jsonrpc":"2.0"}
-        < {"error":{"code":-32700,"data":{"kind":"parse_error"},"message":"not JSON: recursion limit exceeded at line 1 column 176"},"id":null,"jsonrpc":"2.0"}
+        < {"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"not JSON: recursion limit exceeded at line 1 column 128","data":{"kind":"parse_error"}}}
+        < {"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"not JSON: recursion limit exceeded at line 1 column 176","data":{"kind":"parse_error"}}}
     "#]].assert_eq(&client.transcript);
 }
 
@@ -58,33 +58,33 @@ async fn json_that_is_not_a_request_is_an_invalid_request() {
         ],
         expect![[r#"
             > 1
-            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"a request must be an object"},"id":null,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"a request must be an object","data":{"kind":"invalid_request"}}}
             > null
-            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"a request must be an object"},"id":null,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"a request must be an object","data":{"kind":"invalid_request"}}}
             > "CallStart"
-            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"a request must be an object"},"id":null,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"a request must be an object","data":{"kind":"invalid_request"}}}
             > {}
-            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"jsonrpc\" must be \"2.0\""},"id":null,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"\"jsonrpc\" must be \"2.0\"","data":{"kind":"invalid_request"}}}
             > {"method":"Echo","id":1}
-            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"jsonrpc\" must be \"2.0\""},"id":1,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":1,"error":{"code":-32600,"message":"\"jsonrpc\" must be \"2.0\"","data":{"kind":"invalid_request"}}}
             > {"jsonrpc":"1.0","method":"Echo","id":2}
-            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"jsonrpc\" must be \"2.0\""},"id":2,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":2,"error":{"code":-32600,"message":"\"jsonrpc\" must be \"2.0\"","data":{"kind":"invalid_request"}}}
             > {"jsonrpc":2.0,"method":"Echo","id":3}
-            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"jsonrpc\" must be \"2.0\""},"id":3,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":3,"error":{"code":-32600,"message":"\"jsonrpc\" must be \"2.0\"","data":{"kind":"invalid_request"}}}
             > {"jsonrpc":"2.0","id":4}
-            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"method\" must be a string"},"id":4,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":4,"error":{"code":-32600,"message":"\"method\" must be a string","data":{"kind":"invalid_request"}}}
             > {"jsonrpc":"2.0","method":5,"id":5}
-            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"method\" must be a string"},"id":5,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":5,"error":{"code":-32600,"message":"\"method\" must be a string","data":{"kind":"invalid_request"}}}
             > {"jsonrpc":"2.0","method":"Echo","params":"x","id":6}
-            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"params\" must be an object"},"id":6,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":6,"error":{"code":-32600,"message":"\"params\" must be an object","data":{"kind":"invalid_request"}}}
             > {"jsonrpc":"2.0","method":"Echo","id":{"a":1}}
-            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"id\" must be a string, a number or null"},"id":null,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"\"id\" must be a string, a number or null","data":{"kind":"invalid_request"}}}
             > {"jsonrpc":"2.0","method":"Echo","id":[7]}
-            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"id\" must be a string, a number or null"},"id":null,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"\"id\" must be a string, a number or null","data":{"kind":"invalid_request"}}}
             > {"jsonrpc":"2.0","method":"Echo","id":true}
-            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"id\" must be a string, a number or null"},"id":null,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"\"id\" must be a string, a number or null","data":{"kind":"invalid_request"}}}
             > {"jsonrpc":"2.0","result":{},"id":8}
-            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"method\" must be a string"},"id":8,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":8,"error":{"code":-32600,"message":"\"method\" must be a string","data":{"kind":"invalid_request"}}}
         "#]],
     )
     .await;
@@ -103,17 +103,17 @@ async fn an_unknown_method_is_not_found() {
         ],
         expect![[r#"
             > {"jsonrpc":"2.0","method":"CallHold","params":{"callid":"x"},"id":1}
-            < {"error":{"code":-32601,"data":{"kind":"method_not_found"},"message":"unknown method \"CallHold\""},"id":1,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"unknown method \"CallHold\"","data":{"kind":"method_not_found"}}}
             > {"jsonrpc":"2.0","method":"callstart","id":2}
-            < {"error":{"code":-32601,"data":{"kind":"method_not_found"},"message":"unknown method \"callstart\", did you mean \"CallStart\"?"},"id":2,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":2,"error":{"code":-32601,"message":"unknown method \"callstart\", did you mean \"CallStart\"?","data":{"kind":"method_not_found"}}}
             > {"jsonrpc":"2.0","method":"CallSart","id":3}
-            < {"error":{"code":-32601,"data":{"kind":"method_not_found"},"message":"unknown method \"CallSart\", did you mean \"CallStart\"?"},"id":3,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":3,"error":{"code":-32601,"message":"unknown method \"CallSart\", did you mean \"CallStart\"?","data":{"kind":"method_not_found"}}}
             > {"jsonrpc":"2.0","method":"NotifyEnd","params":{},"id":4}
-            < {"error":{"code":-32601,"data":{"kind":"method_not_found"},"message":"unknown method \"NotifyEnd\""},"id":4,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":4,"error":{"code":-32601,"message":"unknown method \"NotifyEnd\"","data":{"kind":"method_not_found"}}}
             > {"jsonrpc":"2.0","method":"rpc.discover","id":5}
-            < {"error":{"code":-32601,"data":{"kind":"method_not_found"},"message":"unknown method \"rpc.discover\""},"id":5,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":5,"error":{"code":-32601,"message":"unknown method \"rpc.discover\"","data":{"kind":"method_not_found"}}}
             > {"jsonrpc":"2.0","method":"a\r\nb","id":6}
-            < {"error":{"code":-32601,"data":{"kind":"method_not_found"},"message":"unknown method \"a\\r\\nb\""},"id":6,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":6,"error":{"code":-32601,"message":"unknown method \"a\\r\\nb\"","data":{"kind":"method_not_found"}}}
         "#]],
     )
     .await;
@@ -139,31 +139,31 @@ async fn a_parameter_that_is_missing_unknown_or_wrong_is_named() {
         ],
         expect![[r#"
             > {"jsonrpc":"2.0","method":"CallStart","id":1}
-            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"caller\" is missing: expected a SIP URI such as \"sip:alice@10.0.0.10\""},"id":1,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"parameter \"caller\" is missing: expected a SIP URI such as \"sip:alice@10.0.0.10\"","data":{"kind":"invalid_params"}}}
             > {"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h"},"id":2}
-            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"callee\" is missing: expected a SIP URI such as \"sip:alice@10.0.0.10\""},"id":2,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":2,"error":{"code":-32602,"message":"parameter \"callee\" is missing: expected a SIP URI such as \"sip:alice@10.0.0.10\"","data":{"kind":"invalid_params"}}}
             > {"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h","calee":"sip:b@h"},"id":13}
-            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"callee\" is missing (is it \"calee\"?): expected a SIP URI such as \"sip:alice@10.0.0.10\""},"id":13,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":13,"error":{"code":-32602,"message":"parameter \"callee\" is missing (is it \"calee\"?): expected a SIP URI such as \"sip:alice@10.0.0.10\"","data":{"kind":"invalid_params"}}}
             > {"jsonrpc":"2.0","method":"CallStart","params":{"caller":5,"callee":"sip:b@h"},"id":3}
-            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"caller\" is not valid: expected a SIP URI such as \"sip:alice@10.0.0.10\""},"id":3,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":3,"error":{"code":-32602,"message":"parameter \"caller\" is not valid: expected a SIP URI such as \"sip:alice@10.0.0.10\"","data":{"kind":"invalid_params"}}}
             > {"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h","callee":"bob"},"id":4}
-            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"callee\" is not valid: expected a SIP URI such as \"sip:alice@10.0.0.10\""},"id":4,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":4,"error":{"code":-32602,"message":"parameter \"callee\" is not valid: expected a SIP URI such as \"sip:alice@10.0.0.10\"","data":{"kind":"invalid_params"}}}
             > {"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h","callee":"sip:b@h","mode":"magic"},"id":5}
-            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"mode\" is not valid: expected \"auto\", \"refer\" or \"bridge\""},"id":5,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":5,"error":{"code":-32602,"message":"parameter \"mode\" is not valid: expected \"auto\", \"refer\" or \"bridge\"","data":{"kind":"invalid_params"}}}
             > {"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h","callee":"sip:b@h","timeout_ms":0},"id":6}
-            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"timeout_ms\" is not valid: expected milliseconds from 1 to 3600000"},"id":6,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":6,"error":{"code":-32602,"message":"parameter \"timeout_ms\" is not valid: expected milliseconds from 1 to 3600000","data":{"kind":"invalid_params"}}}
             > {"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h","callee":"sip:b@h","timeout_ms":3600001},"id":7}
-            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"timeout_ms\" is not valid: expected milliseconds from 1 to 3600000"},"id":7,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":7,"error":{"code":-32602,"message":"parameter \"timeout_ms\" is not valid: expected milliseconds from 1 to 3600000","data":{"kind":"invalid_params"}}}
             > {"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h","callee":"sip:b@h","verbose":"yes"},"id":8}
-            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"verbose\" is not valid: expected true or false"},"id":8,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":8,"error":{"code":-32602,"message":"parameter \"verbose\" is not valid: expected true or false","data":{"kind":"invalid_params"}}}
             > {"jsonrpc":"2.0","method":"CallStart","params":{"caller":"sip:a@h","calee":"sip:b@h","callee":"sip:b@h"},"id":9}
-            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"unknown parameter \"calee\", did you mean \"callee\"?"},"id":9,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":9,"error":{"code":-32602,"message":"unknown parameter \"calee\", did you mean \"callee\"?","data":{"kind":"invalid_params"}}}
             > {"jsonrpc":"2.0","method":"CallEnd","params":{"callid":""},"id":10}
-            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"callid\" is not valid: expected a SIP Call-ID: 1 to 256 visible ASCII characters"},"id":10,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":10,"error":{"code":-32602,"message":"parameter \"callid\" is not valid: expected a SIP Call-ID: 1 to 256 visible ASCII characters","data":{"kind":"invalid_params"}}}
             > {"jsonrpc":"2.0","method":"CallEnd","params":{"callid":"x","colour":"red"},"id":11}
-            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"unknown parameter \"colour\""},"id":11,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":11,"error":{"code":-32602,"message":"unknown parameter \"colour\"","data":{"kind":"invalid_params"}}}
             > {"jsonrpc":"2.0","method":"CallEnd","params":["x"],"id":12}
-            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameters must be named: expected an object such as {\"callid\": \"…\"}"},"id":12,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":12,"error":{"code":-32602,"message":"parameters must be named: expected an object such as {\"callid\": \"…\"}","data":{"kind":"invalid_params"}}}
         "#]],
     )
     .await;

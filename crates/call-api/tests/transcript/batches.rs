@@ -26,19 +26,19 @@ async fn the_specifications_examples_of_wrong_envelopes() {
         ],
         expect![[r#"
             > {"jsonrpc": "2.0", "method": "foobar", "id": "1"}
-            < {"error":{"code":-32601,"data":{"kind":"method_not_found"},"message":"unknown method \"foobar\""},"id":"1","jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":"1","error":{"code":-32601,"message":"unknown method \"foobar\"","data":{"kind":"method_not_found"}}}
             > {"jsonrpc": "2.0", "method": "foobar, "params": "bar", "baz]
-            < {"error":{"code":-32700,"data":{"kind":"parse_error"},"message":"not JSON: expected `,` or `}` at line 1 column 40"},"id":null,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"not JSON: expected `,` or `}` at line 1 column 40","data":{"kind":"parse_error"}}}
             > {"jsonrpc": "2.0", "method": 1, "params": "bar"}
-            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"method\" must be a string"},"id":null,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"\"method\" must be a string","data":{"kind":"invalid_request"}}}
             > [{"jsonrpc": "2.0", "method": "sum", "params": [1,2,4], "id": "1"}, {"jsonrpc": "2.0", "method"]
-            < {"error":{"code":-32700,"data":{"kind":"parse_error"},"message":"not JSON: expected `:` at line 1 column 96"},"id":null,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"not JSON: expected `:` at line 1 column 96","data":{"kind":"parse_error"}}}
             > []
-            < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"a batch must hold a request"},"id":null,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"a batch must hold a request","data":{"kind":"invalid_request"}}}
             > [1]
-            < [{"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"a request must be an object"},"id":null,"jsonrpc":"2.0"}]
+            < [{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"a request must be an object","data":{"kind":"invalid_request"}}}]
             > [1,2,3]
-            < [{"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"a request must be an object"},"id":null,"jsonrpc":"2.0"},{"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"a request must be an object"},"id":null,"jsonrpc":"2.0"},{"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"a request must be an object"},"id":null,"jsonrpc":"2.0"}]
+            < [{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"a request must be an object","data":{"kind":"invalid_request"}}},{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"a request must be an object","data":{"kind":"invalid_request"}}},{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"a request must be an object","data":{"kind":"invalid_request"}}}]
         "#]],
     )
     .await;
@@ -50,7 +50,7 @@ async fn a_mixed_batch_gets_its_replies_first_and_then_the_notifications_of_its_
         &[r#"[{"jsonrpc":"2.0","method":"Echo","params":{"n":1},"id":"1"},{"jsonrpc":"2.0","method":"CallEnd","params":{"callid":"x"}},{"jsonrpc":"2.0","method":"CallEnd","params":{"callid":"unknown"},"id":"2"},{"foo":"boo"},{"jsonrpc":"2.0","method":"foo.get","params":{"name":"myself"},"id":"5"},{"jsonrpc":"2.0","method":"CallEnd","id":"9"}]"#],
         expect![[r#"
             > [{"jsonrpc":"2.0","method":"Echo","params":{"n":1},"id":"1"},{"jsonrpc":"2.0","method":"CallEnd","params":{"callid":"x"}},{"jsonrpc":"2.0","method":"CallEnd","params":{"callid":"unknown"},"id":"2"},{"foo":"boo"},{"jsonrpc":"2.0","method":"foo.get","params":{"name":"myself"},"id":"5"},{"jsonrpc":"2.0","method":"CallEnd","id":"9"}]
-            < [{"id":"1","jsonrpc":"2.0","result":{"cmd_id":"cmd-1","status":"Started"}},{"id":"2","jsonrpc":"2.0","result":{"cmd_id":"cmd-2","status":"Started"}},{"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"\"jsonrpc\" must be \"2.0\""},"id":null,"jsonrpc":"2.0"},{"error":{"code":-32601,"data":{"kind":"method_not_found"},"message":"unknown method \"foo.get\""},"id":"5","jsonrpc":"2.0"},{"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"callid\" is missing: expected a SIP Call-ID: 1 to 256 visible ASCII characters"},"id":"9","jsonrpc":"2.0"}]
+            < [{"jsonrpc":"2.0","id":"1","result":{"cmd_id":"cmd-1","status":"Started"}},{"jsonrpc":"2.0","id":"2","result":{"cmd_id":"cmd-2","status":"Started"}},{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"\"jsonrpc\" must be \"2.0\"","data":{"kind":"invalid_request"}}},{"jsonrpc":"2.0","id":"5","error":{"code":-32601,"message":"unknown method \"foo.get\"","data":{"kind":"method_not_found"}}},{"jsonrpc":"2.0","id":"9","error":{"code":-32602,"message":"parameter \"callid\" is missing: expected a SIP Call-ID: 1 to 256 visible ASCII characters","data":{"kind":"invalid_params"}}}]
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"cmd-1","data":"REPLY","params":{"n":1},"time":"T"}}
             < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"cmd-1"}}
             < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"cmd-3"}}
@@ -80,7 +80,7 @@ async fn a_batch_of_one_gets_a_batch_of_one() {
         &[r#"[{"jsonrpc":"2.0","method":"CallEnd","params":{"callid":"x"},"id":1}]"#],
         expect![[r#"
             > [{"jsonrpc":"2.0","method":"CallEnd","params":{"callid":"x"},"id":1}]
-            < [{"id":1,"jsonrpc":"2.0","result":{"cmd_id":"cmd-1","status":"Started"}}]
+            < [{"jsonrpc":"2.0","id":1,"result":{"cmd_id":"cmd-1","status":"Started"}}]
             < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"cmd-1"}}
         "#]],
     )
@@ -95,6 +95,6 @@ async fn a_batch_over_the_bound_is_refused_whole() {
     client.write_down();
     assert_eq!(client.commands.running(), 0);
     expect![[r#"
-        < {"error":{"code":-32600,"data":{"kind":"invalid_request"},"message":"a batch may hold 1000 requests, not 1001"},"id":null,"jsonrpc":"2.0"}
+        < {"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"a batch may hold 1000 requests, not 1001","data":{"kind":"invalid_request"}}}
     "#]].assert_eq(&client.transcript);
 }

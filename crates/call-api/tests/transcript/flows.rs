@@ -11,7 +11,7 @@ async fn a_call_start_sends_the_messages_of_the_example_flow() {
         &[r#"{"method":"CallStart","params":{"caller":"sip:alice@10.0.0.10","callee":"sip:bob@10.0.0.11"},"id":"831717ed97e5","jsonrpc":"2.0"}"#],
         expect![[r#"
             > {"method":"CallStart","params":{"caller":"sip:alice@10.0.0.10","callee":"sip:bob@10.0.0.11"},"id":"831717ed97e5","jsonrpc":"2.0"}
-            < {"id":"831717ed97e5","jsonrpc":"2.0","result":{"cmd_id":"cmd-1","status":"Started"}}
+            < {"jsonrpc":"2.0","id":"831717ed97e5","result":{"cmd_id":"cmd-1","status":"Started"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"cmd-1","data":"CALL_ANSWER","callid":"call-1@fake","leg":"caller","uri":"sip:alice@10.0.0.10","time":"T"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"cmd-1","data":"TRANSFER_ACCEPT","callid":"call-1@fake","leg":"caller","uri":"sip:alice@10.0.0.10","time":"T"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"cmd-1","data":"CALL_START","callid":"call-1@fake","leg":"callee","uri":"sip:bob@10.0.0.11","time":"T"}}
@@ -31,14 +31,14 @@ async fn the_call_that_was_started_can_be_ended() {
         ],
         expect![[r#"
             > {"method":"CallStart","params":{"caller":"sip:alice@h","callee":"sip:bob@h"},"id":1,"jsonrpc":"2.0"}
-            < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"cmd-1","status":"Started"}}
+            < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"cmd-1","status":"Started"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"cmd-1","data":"CALL_ANSWER","callid":"call-1@fake","leg":"caller","uri":"sip:alice@h","time":"T"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"cmd-1","data":"TRANSFER_ACCEPT","callid":"call-1@fake","leg":"caller","uri":"sip:alice@h","time":"T"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"cmd-1","data":"CALL_START","callid":"call-1@fake","leg":"callee","uri":"sip:bob@h","time":"T"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"cmd-1","data":"CALL_ANSWER","callid":"call-1@fake","leg":"callee","uri":"sip:bob@h","time":"T"}}
             < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"cmd-1","callid":"call-1@fake"}}
             > {"method":"CallEnd","params":{"callid":"call-1@fake"},"id":2,"jsonrpc":"2.0"}
-            < {"id":2,"jsonrpc":"2.0","result":{"cmd_id":"cmd-2","status":"Started"}}
+            < {"jsonrpc":"2.0","id":2,"result":{"cmd_id":"cmd-2","status":"Started"}}
             < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"cmd-2"}}
         "#]],
     )
@@ -51,7 +51,7 @@ async fn verbose_adds_provisional_progress() {
         &[r#"{"method":"CallStart","params":{"caller":"sip:alice@h","callee":"sip:bob@h","verbose":true},"id":1,"jsonrpc":"2.0"}"#],
         expect![[r#"
             > {"method":"CallStart","params":{"caller":"sip:alice@h","callee":"sip:bob@h","verbose":true},"id":1,"jsonrpc":"2.0"}
-            < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"cmd-1","status":"Started"}}
+            < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"cmd-1","status":"Started"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"cmd-1","data":"CALL_RINGING","callid":"call-1@fake","leg":"caller","uri":"sip:alice@h","time":"T"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"cmd-1","data":"CALL_ANSWER","callid":"call-1@fake","leg":"caller","uri":"sip:alice@h","time":"T"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"cmd-1","data":"TRANSFER_ACCEPT","callid":"call-1@fake","leg":"caller","uri":"sip:alice@h","time":"T"}}
@@ -78,7 +78,7 @@ async fn a_request_without_id_is_run_and_not_answered() {
             > {"method":"CallEnd","params":{"callid":"x","cmd_id":"mine"},"jsonrpc":"2.0"}
             < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"mine"}}
             > {"method":"CallEnd","params":{"callid":"x"},"id":null,"jsonrpc":"2.0"}
-            < {"id":null,"jsonrpc":"2.0","result":{"cmd_id":"cmd-1","status":"Started"}}
+            < {"jsonrpc":"2.0","id":null,"result":{"cmd_id":"cmd-1","status":"Started"}}
             < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"cmd-1"}}
             > {"method":"CallEnd","params":{},"jsonrpc":"2.0"}
             > {"method":"NoSuchMethod","jsonrpc":"2.0"}
@@ -99,23 +99,23 @@ async fn echo_sends_back_whatever_it_was_sent() {
         ],
         expect![[r#"
             > {"method":"Echo","params":{"z":[1,{"a":null}],"text":"Grüße\u0000\r\n"},"id":1,"jsonrpc":"2.0"}
-            < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"cmd-1","status":"Started"}}
-            < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"cmd-1","data":"REPLY","params":{"text":"Grüße\u0000\r\n","z":[1,{"a":null}]},"time":"T"}}
+            < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"cmd-1","status":"Started"}}
+            < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"cmd-1","data":"REPLY","params":{"z":[1,{"a":null}],"text":"Grüße\u0000\r\n"},"time":"T"}}
             < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"cmd-1"}}
             > {"method":"Echo","params":[1,2],"id":2,"jsonrpc":"2.0"}
-            < {"id":2,"jsonrpc":"2.0","result":{"cmd_id":"cmd-2","status":"Started"}}
+            < {"jsonrpc":"2.0","id":2,"result":{"cmd_id":"cmd-2","status":"Started"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"cmd-2","data":"REPLY","params":[1,2],"time":"T"}}
             < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"cmd-2"}}
             > {"method":"Echo","id":3,"jsonrpc":"2.0"}
-            < {"id":3,"jsonrpc":"2.0","result":{"cmd_id":"cmd-3","status":"Started"}}
+            < {"jsonrpc":"2.0","id":3,"result":{"cmd_id":"cmd-3","status":"Started"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"cmd-3","data":"REPLY","params":null,"time":"T"}}
             < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"cmd-3"}}
             > {"method":"Echo","params":{"cmd_id":"mine","verbose":7},"id":4,"jsonrpc":"2.0"}
-            < {"id":4,"jsonrpc":"2.0","result":{"cmd_id":"mine","status":"Started"}}
+            < {"jsonrpc":"2.0","id":4,"result":{"cmd_id":"mine","status":"Started"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"mine","data":"REPLY","params":{"cmd_id":"mine","verbose":7},"time":"T"}}
             < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"mine"}}
             > {"method":"Echo","params":{"cmd_id":7},"id":5,"jsonrpc":"2.0"}
-            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"cmd_id\" is not valid: expected 1 to 128 printable characters"},"id":5,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":5,"error":{"code":-32602,"message":"parameter \"cmd_id\" is not valid: expected 1 to 128 printable characters","data":{"kind":"invalid_params"}}}
         "#]],
     )
     .await;
@@ -127,7 +127,7 @@ async fn every_option_of_call_start_is_accepted() {
         &[r#"{"method":"CallStart","params":{"caller":"sips:alice@h:5061","callee":"sip:bob@[::1];transport=udp","mode":"refer","from":"sip:shop@h","display":"The \"Shop\" Ü","timeout_ms":30000,"cmd_id":"order 7","verbose":false},"id":1,"jsonrpc":"2.0"}"#],
         expect![[r#"
             > {"method":"CallStart","params":{"caller":"sips:alice@h:5061","callee":"sip:bob@[::1];transport=udp","mode":"refer","from":"sip:shop@h","display":"The \"Shop\" Ü","timeout_ms":30000,"cmd_id":"order 7","verbose":false},"id":1,"jsonrpc":"2.0"}
-            < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"order 7","status":"Started"}}
+            < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"order 7","status":"Started"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"order 7","data":"CALL_ANSWER","callid":"call-1@fake","leg":"caller","uri":"sips:alice@h:5061","time":"T"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"order 7","data":"TRANSFER_ACCEPT","callid":"call-1@fake","leg":"caller","uri":"sips:alice@h:5061","time":"T"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"order 7","data":"CALL_START","callid":"call-1@fake","leg":"callee","uri":"sip:bob@[::1];transport=udp","time":"T"}}
@@ -163,11 +163,11 @@ async fn while_draining_new_commands_are_refused_and_running_ones_end() {
     client.until_ended().await;
     expect![[r#"
         > {"method":"CallStart","params":{"caller":"sip:alice@h","callee":"sip:hang@h","cmd_id":"first"},"id":1,"jsonrpc":"2.0"}
-        < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"first","status":"Started"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"first","status":"Started"}}
         > {"method":"CallEnd","params":{"callid":"x"},"id":2,"jsonrpc":"2.0"}
-        < {"error":{"code":-32010,"data":{"kind":"draining"},"message":"the server is shutting down"},"id":2,"jsonrpc":"2.0"}
+        < {"jsonrpc":"2.0","id":2,"error":{"code":-32010,"message":"the server is shutting down","data":{"kind":"draining"}}}
         > {"method":"CallStart","params":{"caller":"sip:alice@h","callee":"sip:hang@h","cmd_id":"first"},"id":3,"jsonrpc":"2.0"}
-        < {"id":3,"jsonrpc":"2.0","result":{"cmd_id":"first","replayed":true,"status":"Started"}}
+        < {"jsonrpc":"2.0","id":3,"result":{"cmd_id":"first","status":"Started","replayed":true}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"first","data":"CALL_ANSWER","callid":"call-1@fake","leg":"caller","uri":"sip:alice@h","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"first","data":"TRANSFER_ACCEPT","callid":"call-1@fake","leg":"caller","uri":"sip:alice@h","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"first","data":"CALL_START","callid":"call-1@fake","leg":"callee","uri":"sip:hang@h","time":"T"}}

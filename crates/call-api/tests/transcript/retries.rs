@@ -13,14 +13,14 @@ async fn a_retry_gets_the_first_reply_and_starts_nothing() {
         ],
         expect![[r#"
             > {"method":"CallStart","params":{"caller":"sip:a@h","callee":"sip:b@h","cmd_id":"order-7"},"id":1,"jsonrpc":"2.0"}
-            < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"order-7","status":"Started"}}
+            < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"order-7","status":"Started"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"order-7","data":"CALL_ANSWER","callid":"call-1@fake","leg":"caller","uri":"sip:a@h","time":"T"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"order-7","data":"TRANSFER_ACCEPT","callid":"call-1@fake","leg":"caller","uri":"sip:a@h","time":"T"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"order-7","data":"CALL_START","callid":"call-1@fake","leg":"callee","uri":"sip:b@h","time":"T"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"order-7","data":"CALL_ANSWER","callid":"call-1@fake","leg":"callee","uri":"sip:b@h","time":"T"}}
             < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"order-7","callid":"call-1@fake"}}
             > {"method":"CallStart","params":{"cmd_id":"order-7","callee":"sip:b@h","caller":"sip:a@h"},"id":2,"jsonrpc":"2.0"}
-            < {"id":2,"jsonrpc":"2.0","result":{"cmd_id":"order-7","replayed":true,"status":"Started"}}
+            < {"jsonrpc":"2.0","id":2,"result":{"cmd_id":"order-7","status":"Started","replayed":true}}
         "#]],
     )
     .await;
@@ -36,12 +36,12 @@ async fn the_same_id_for_something_else_is_a_conflict() {
         ],
         expect![[r#"
             > {"method":"CallEnd","params":{"callid":"x","cmd_id":"order-7"},"id":1,"jsonrpc":"2.0"}
-            < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"order-7","status":"Started"}}
+            < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"order-7","status":"Started"}}
             < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"order-7"}}
             > {"method":"CallEnd","params":{"callid":"y","cmd_id":"order-7"},"id":2,"jsonrpc":"2.0"}
-            < {"error":{"code":-32005,"data":{"kind":"conflict"},"message":"this cmd_id was used for another command"},"id":2,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":2,"error":{"code":-32005,"message":"this cmd_id was used for another command","data":{"kind":"conflict"}}}
             > {"method":"Echo","params":{"callid":"x","cmd_id":"order-7"},"id":3,"jsonrpc":"2.0"}
-            < {"error":{"code":-32005,"data":{"kind":"conflict"},"message":"this cmd_id was used for another command"},"id":3,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":3,"error":{"code":-32005,"message":"this cmd_id was used for another command","data":{"kind":"conflict"}}}
         "#]],
     )
     .await;
@@ -57,11 +57,11 @@ async fn a_retry_within_a_batch_or_over_another_connection_is_a_retry_all_the_sa
     other.send(one).await;
     expect![[r#"
         > [{"method":"CallEnd","params":{"callid":"x","cmd_id":"order-7"},"id":1,"jsonrpc":"2.0"},{"method":"CallEnd","params":{"callid":"x","cmd_id":"order-7"},"id":1,"jsonrpc":"2.0"}]
-        < [{"id":1,"jsonrpc":"2.0","result":{"cmd_id":"order-7","status":"Started"}},{"id":1,"jsonrpc":"2.0","result":{"cmd_id":"order-7","replayed":true,"status":"Started"}}]
+        < [{"jsonrpc":"2.0","id":1,"result":{"cmd_id":"order-7","status":"Started"}},{"jsonrpc":"2.0","id":1,"result":{"cmd_id":"order-7","status":"Started","replayed":true}}]
         < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"order-7"}}
         -- another connection
         > {"method":"CallEnd","params":{"callid":"x","cmd_id":"order-7"},"id":1,"jsonrpc":"2.0"}
-        < {"id":1,"jsonrpc":"2.0","result":{"cmd_id":"order-7","replayed":true,"status":"Started"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"order-7","status":"Started","replayed":true}}
     "#]]
         .assert_eq(&format!("{}-- another connection\n{}", client.transcript, other.transcript));
 }
@@ -75,9 +75,9 @@ async fn a_refused_request_does_not_use_up_its_id() {
         ],
         expect![[r#"
             > {"method":"CallEnd","params":{"callid":5,"cmd_id":"order-7"},"id":1,"jsonrpc":"2.0"}
-            < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"callid\" is not valid: expected a SIP Call-ID: 1 to 256 visible ASCII characters"},"id":1,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"parameter \"callid\" is not valid: expected a SIP Call-ID: 1 to 256 visible ASCII characters","data":{"kind":"invalid_params"}}}
             > {"method":"CallEnd","params":{"callid":"x","cmd_id":"order-7"},"id":2,"jsonrpc":"2.0"}
-            < {"id":2,"jsonrpc":"2.0","result":{"cmd_id":"order-7","status":"Started"}}
+            < {"jsonrpc":"2.0","id":2,"result":{"cmd_id":"order-7","status":"Started"}}
             < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"order-7"}}
         "#]],
     )
