@@ -337,6 +337,7 @@ fn leg_of(event: &ua::Event) -> Option<LegId> {
         | E::ReferAnswered(leg, _)
         | E::Notified(leg, _)
         | E::Referred(leg)
+        | E::Inside(leg, _)
         | E::Ended(leg, _) => Some(*leg),
         E::Request { .. } => None,
     }

@@ -24,6 +24,7 @@ mod hash;
 mod ids;
 pub mod ladder;
 pub mod limits;
+mod passing;
 pub mod phone;
 pub mod timer;
 mod transaction;

@@ -17,6 +17,10 @@ pub const MAX_CALLS: usize = 100_000;
 /// to their own timers.
 pub const MAX_FORKS: usize = 16;
 
+/// Requests of one leg that wait for the other's answer. Further ones are refused with 500 and
+/// Retry-After.
+pub const MAX_PASSING: usize = 16;
+
 /// Provisional steps of one command that are reported. Further ones are not: the outcome always is.
 pub const MAX_PROVISIONAL_EVENTS: u32 = 32;
 

@@ -16,6 +16,7 @@ use crate::dialog::Identity;
 use crate::hash::{Keyed, Map};
 use crate::timer::Deadlines;
 use crate::transaction::Hop;
+use crate::transaction::ServerKey;
 use crate::ua::{Cause, Event, Invite, LegId, Output, UserAgent};
 
 /// How a phone behaves.
@@ -96,6 +97,8 @@ pub enum PhoneEvent {
     Ringing(LegId, String),
     /// The call is up.
     Established(LegId),
+    /// The other party sent this inside the call: the method and body of an INFO or MESSAGE.
+    Received(LegId, String),
     /// The call is over.
     Closed(LegId, Cause),
 }
@@ -231,6 +234,19 @@ impl Phone {
         self.run(now);
     }
 
+    /// Sends a digit as many phones do: in an INFO.
+    pub fn press(&mut self, now: Instant, call: LegId, digit: char) {
+        let body = format!("Signal={digit}\r\nDuration=160\r\n");
+        self.ua.send_inside(
+            now,
+            call,
+            sip::Method::Info,
+            "application/dtmf-relay",
+            body.as_bytes(),
+        );
+        self.run(now);
+    }
+
     /// Puts the other party on hold, or takes the call back.
     pub fn hold(&mut self, now: Instant, call: LegId, held: bool) {
         let Some(state) = self.calls.get_mut(&call) else { return };
@@ -265,6 +281,7 @@ impl Phone {
             max_forwards: 70,
             offer,
             headers: &[],
+            passed: None,
         };
         let id = self.ua.invite(now, invite);
         self.calls
@@ -296,6 +313,10 @@ impl Phone {
                 self.ua.acknowledge(now, id, &answer);
             }
             Event::Referred(id) => self.on_refer(now, id),
+            Event::Inside(id, request) => {
+                self.shown_inside(id, request);
+                self.ua.answer_inside(now, id, request, 200);
+            }
             Event::Ended(id, cause) => self.on_ended(now, id, cause),
             Event::Request { key, request, source } => {
                 let status = if request.method == sip::Method::Options { 200 } else { 405 };
@@ -311,7 +332,7 @@ impl Phone {
         let from = request.from();
         let shown = format!("{} <{}>", String::from_utf8_lossy(from.display), from.uri);
         self.events.push_back(PhoneEvent::Ringing(id, shown.trim_start().to_owned()));
-        self.ua.progress(now, id, 180, b"");
+        self.ua.progress(now, id, 180, b"", None);
         let next = match self.behaviour.answer {
             Answer::After(wait) => Some((now + wait, Next::Answer)),
             Answer::Refuse(status, wait) => Some((now + wait, Next::Refuse(status))),
@@ -324,11 +345,19 @@ impl Phone {
         }
     }
 
+    fn shown_inside(&mut self, id: LegId, request: ServerKey) {
+        if let Some(request) = self.ua.inside(id, request) {
+            let body = String::from_utf8_lossy(request.body());
+            let shown = format!("{} {body}", request.method_name());
+            self.events.push_back(PhoneEvent::Received(id, shown));
+        }
+    }
+
     fn pick_up(&mut self, now: Instant, id: LegId) {
         let Some((request, _)) = self.ua.invitation(id) else { return };
         let offer = request.body().to_vec();
         let answer = self.answer_to(id, &offer);
-        self.ua.accept(now, id, &answer);
+        self.ua.accept(now, id, &answer, None);
     }
 
     fn established(&mut self, id: LegId) {

@@ -49,6 +49,7 @@ impl Engine {
             max_forwards: 70,
             offer: None,
             headers: &[],
+            passed: None,
         };
         self.call_callee(now, key, invite);
         key

@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::event::{CommandId, Side, Step};
 use crate::flow::start::hung_up;
 use crate::limits::RING_TIMEOUT;
-use crate::ua::{self, Cause, Failure, Invite, LegId};
+use crate::ua::{self, Cause, Failure, Invite, LegId, ServerKey};
 
 /// Where an INVITE goes, or why it does not.
 struct Destination {
@@ -43,6 +43,7 @@ impl Engine {
             Err(status) => return self.ua.reject(now, caller, status),
         };
         let Some((request, _)) = self.ua.invitation(caller) else { return };
+        let request = request.clone();
         let from = destination.from.map_or(address(&request.from()), |from| {
             let named = NameAddr { uri: &from, ..request.from() };
             address(&named)
@@ -69,6 +70,7 @@ impl Engine {
             max_forwards,
             offer,
             headers: &[],
+            passed: Some(&request),
         };
         self.call_callee(now, key, invite);
     }
@@ -112,7 +114,7 @@ impl Engine {
     pub(crate) fn on_party(&mut self, now: Instant, key: CallKey, side: Side, event: ua::Event) {
         match event {
             ua::Event::Progress(_, response) => self.on_callee_progress(now, key, &response),
-            ua::Event::Answered(_, response) => self.on_callee_answered(now, key, response.body()),
+            ua::Event::Answered(_, response) => self.on_callee_answered(now, key, &response),
             ua::Event::Acknowledged(_, body) => self.on_acknowledged(now, key, side, &body),
             ua::Event::Offered(leg) => self.pass_offer(now, key, side, leg),
             ua::Event::OfferAccepted(_, response) => {
@@ -120,9 +122,25 @@ impl Engine {
             }
             ua::Event::OfferRefused(_, failure) => self.on_offer_refused(now, key, side, failure),
             ua::Event::Referred(leg) => self.ua.refuse_refer(now, leg, 603),
+            ua::Event::Inside(leg, request) => self.pass_inside(now, key, side, leg, request),
             // The phone of a `CallStart` that was bridged after all.
             ua::Event::ReferAnswered(..) | ua::Event::Notified(..) => {}
             ua::Event::Incoming(_) | ua::Event::Ended(..) | ua::Event::Request { .. } => {}
+        }
+    }
+
+    /// A request that is meant for the other party.
+    fn pass_inside(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        side: Side,
+        leg: LegId,
+        request: ServerKey,
+    ) {
+        match self.calls.get(&key).and_then(|call| call.leg(side.other())) {
+            Some(other) => self.ua.pass(now, leg, request, other),
+            None => self.ua.answer_inside(now, leg, request, 480),
         }
     }
 
@@ -131,7 +149,7 @@ impl Engine {
         let (start, call_id) = (call.start, call.call_id.clone());
         let bridged = call.caller_session.is_some();
         if let Some(caller) = call.caller.filter(|_| !bridged) {
-            self.ua.progress(now, caller, response.status, response.body());
+            self.ua.progress(now, caller, response.status, response.body(), Some(response));
         }
         if let Some(command) = start {
             let step = if response.body().is_empty() { Step::Ringing } else { Step::EarlyMedia };
@@ -139,7 +157,8 @@ impl Engine {
         }
     }
 
-    fn on_callee_answered(&mut self, now: Instant, key: CallKey, body: &[u8]) {
+    fn on_callee_answered(&mut self, now: Instant, key: CallKey, response: &sip::Response) {
+        let body = response.body();
         let Some(call) = self.calls.get_mut(&key) else { return };
         if call.caller_session.is_some() {
             return self.join_caller(now, key, body);
@@ -147,7 +166,7 @@ impl Engine {
         call.state = State::Answered;
         let (caller, start, call_id) = (call.caller, call.start, call.call_id.clone());
         if let Some(caller) = caller {
-            self.ua.accept(now, caller, body);
+            self.ua.accept(now, caller, body, Some(response));
         }
         if let Some(command) = start {
             self.progress(command, Side::Callee, &call_id, Step::Answered);

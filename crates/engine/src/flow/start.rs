@@ -120,6 +120,7 @@ impl Engine {
                 max_forwards: 70,
                 offer: Some(offer.into()),
                 headers: &[],
+                passed: None,
             },
         );
         let helper_call_id = self.ua.call_id(helper).unwrap_or_default();
@@ -173,6 +174,8 @@ impl Engine {
             // The phone asks to change a call that has no media yet.
             ua::Event::Offered(leg) => self.ua.refuse_offer(now, leg, 488),
             ua::Event::Referred(leg) => self.ua.refuse_refer(now, leg, 603),
+            // There is no other party yet.
+            ua::Event::Inside(leg, key) => self.ua.answer_inside(now, leg, key, 480),
             ua::Event::Notified(_, None)
             | ua::Event::Incoming(_)
             | ua::Event::Acknowledged(..)

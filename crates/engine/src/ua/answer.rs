@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
-use sip::{Request, Writer};
+use sip::{Headers, Request, Writer};
 
 use super::invite::{capabilities, finish};
 use super::leg::{State, Unacked};
 use super::{Allow, Cause, Event, Failure, Leg, LegId, Purpose, UserAgent, q850};
 use crate::dialog::Dialog;
 use crate::ids::Tag;
+use crate::passing::copy_passed;
 use crate::timer::T2;
 use crate::transaction::{Hop, ServerKey};
 
@@ -25,15 +26,25 @@ impl UserAgent {
     }
 
     /// Answers an INVITE provisionally (101–199), with early media or without.
-    pub fn progress(&mut self, now: Instant, id: LegId, status: u16, sdp: &[u8]) {
-        if let Some((key, response)) = self.answer(id, status, &[]) {
+    /// `passed` is the message of another leg whose headers are passed on.
+    pub fn progress(
+        &mut self,
+        now: Instant,
+        id: LegId,
+        status: u16,
+        sdp: &[u8],
+        passed: Option<&Headers>,
+    ) {
+        if let Some((key, mut response)) = self.answer(id, status, &[]) {
+            passed.inspect(|passed| copy_passed(&mut response, passed));
             self.transactions.respond(now, key, status, finish(response, Some(sdp)));
         }
     }
 
     /// Accepts an INVITE. The description is the answer to its offer, or the offer it lacked.
-    pub fn accept(&mut self, now: Instant, id: LegId, sdp: &[u8]) {
-        let Some((key, response)) = self.answer(id, 200, &[]) else { return };
+    pub fn accept(&mut self, now: Instant, id: LegId, sdp: &[u8], passed: Option<&Headers>) {
+        let Some((key, mut response)) = self.answer(id, 200, &[]) else { return };
+        passed.inspect(|passed| copy_passed(&mut response, passed));
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let State::Invited { request, .. } = &leg.state else { return };
         let bytes = finish(response, Some(sdp));

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use sip::{Method, Response, Writer};
+use sip::{Headers, Method, Response, Writer};
 
 use super::leg::{Acked, Cancel, Fork, Offer, Owed, State};
 use super::{ALLOW, Cause, Event, Failure, Leg, LegId, Owner, Purpose, UserAgent};
 use crate::dialog::{Dialog, Identity};
 use crate::ids::Branch;
 use crate::limits::MAX_FORKS;
+use crate::passing::copy_passed;
 use crate::timer::T1X64;
 use crate::transaction::Hop;
 
@@ -34,6 +35,8 @@ pub struct Invite<'a> {
     pub offer: Option<Bytes>,
     /// Further header lines, name and value.
     pub headers: &'a [(&'a str, String)],
+    /// The message of another leg whose headers are passed on.
+    pub passed: Option<&'a Headers>,
 }
 
 impl UserAgent {
@@ -49,6 +52,9 @@ impl UserAgent {
         writer.header("Contact", format_args!("<{}>", self.identity.contact));
         for (name, value) in invite.headers {
             writer.header(name, value);
+        }
+        if let Some(passed) = invite.passed {
+            copy_passed(&mut writer, passed);
         }
         capabilities(&mut writer);
         let offered = invite.offer.is_some();

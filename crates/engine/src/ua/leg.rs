@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sip::{Headers, Method, Name, Request};
 
+use super::inside::Passing;
 use crate::dialog::Dialog;
 use crate::ids::{Branch, Tag};
 use crate::timer::T1;
@@ -35,6 +36,8 @@ pub(super) struct Leg {
     /// Answers of other forks: acknowledged and hung up.
     pub(super) forks: Vec<Fork>,
     pub(super) refer: Option<Refer>,
+    /// The peer's requests that another leg is to answer.
+    pub(super) passing: Vec<Passing>,
     /// The methods that the peer's Allow listed.
     pub(super) allow: Allow,
     /// The user hung up: it hears of nothing but the end.
@@ -142,6 +145,7 @@ impl Leg {
             owed: None,
             forks: Vec::new(),
             refer: None,
+            passing: Vec::new(),
             allow: Allow::default(),
             released: false,
         }

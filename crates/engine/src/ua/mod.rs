@@ -6,6 +6,7 @@
 //! [`hang_up`](UserAgent::hang_up) that is all its user hears of it.
 
 mod answer;
+mod inside;
 mod invite;
 mod leg;
 mod offer;
@@ -29,7 +30,7 @@ use crate::transaction::{self, Transactions};
 pub use crate::transaction::{Output, ServerKey};
 
 /// The methods we take, as our Allow header lists them.
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY";
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY, INFO, MESSAGE";
 
 /// What happened to a leg, or beside all legs.
 #[derive(Debug)]
@@ -57,6 +58,9 @@ pub enum Event {
     /// The peer asks us to call somebody: see [`UserAgent::referred`]; answer with `accept_refer`
     /// or `refuse_refer`.
     Referred(LegId),
+    /// A request inside the dialog that is meant for the other party: answer with `pass` or
+    /// `answer_inside`.
+    Inside(LegId, ServerKey),
     /// The leg is no more.
     Ended(LegId, Cause),
     /// A request outside any dialog, to be answered with [`UserAgent::respond`].
@@ -145,6 +149,11 @@ enum Purpose {
     Offer,
     Refer,
     Bye,
+    /// Another leg's request, which waits for the answer.
+    Pass {
+        from: LegId,
+        key: ServerKey,
+    },
     /// CANCEL, NOTIFY, the BYE of a lost fork: nothing depends on the answer.
     Courtesy,
 }
@@ -339,9 +348,10 @@ impl UserAgent {
                 self.tell(owner.leg, Event::ReferAnswered(owner.leg, Ok(())));
             }
             (Purpose::Bye, 200..) => self.end(now, owner.leg, Cause::Released),
+            (Purpose::Pass { from, key }, 200..) => self.on_passed(now, from, key, &response),
             (_, 300..) => self.on_failure(now, owner, Failure::answered(&response)),
-            (Purpose::Offer | Purpose::Refer | Purpose::Bye | Purpose::Courtesy, _)
-            | (Purpose::Invite, _) => {}
+            (Purpose::Offer | Purpose::Refer | Purpose::Bye, _)
+            | (Purpose::Pass { .. } | Purpose::Courtesy | Purpose::Invite, _) => {}
         }
     }
 
@@ -366,6 +376,7 @@ impl UserAgent {
                 self.tell(owner.leg, Event::ReferAnswered(owner.leg, Err(failure)));
             }
             Purpose::Bye => self.end(now, owner.leg, Cause::Released),
+            Purpose::Pass { from, key } => self.on_pass_failed(now, from, key, &failure),
             Purpose::Courtesy => {}
         }
     }
@@ -404,7 +415,8 @@ impl UserAgent {
             Method::Invite => self.on_offer(now, id, key, request, source),
             Method::Bye => self.on_bye(now, id, key, &request, source),
             Method::Refer => self.on_refer(now, id, key, request, source),
-            Method::Notify => self.on_notify(now, id, key, &request, source),
+            Method::Notify => self.on_notify(now, id, key, request, source),
+            Method::Info | Method::Message => self.on_inside(now, id, key, request, source),
             Method::Options => self.refuse_request(now, key, &request, source, 200),
             Method::Other => self.refuse_request(now, key, &request, source, 501),
             _ => self.refuse_request(now, key, &request, source, 405),
@@ -479,6 +491,9 @@ impl UserAgent {
             // What we asked: the peer need not answer in a dialog that is over.
             Offer::Sent { branch, .. } => self.transactions.abandon(now, branch),
             Offer::None | Offer::Backoff { .. } => {}
+        }
+        for inside::Passing { key, request, source } in leg.passing {
+            self.refuse_request(now, key, &request, source, 481);
         }
         match leg.refer {
             Some(Refer::Received { key, request, source }) => {

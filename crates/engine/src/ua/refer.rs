@@ -126,7 +126,7 @@ impl UserAgent {
         now: Instant,
         id: LegId,
         key: ServerKey,
-        request: &Request,
+        request: Request,
         source: SocketAddr,
     ) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
@@ -134,9 +134,11 @@ impl UserAgent {
             Some(Ok(event)) if event.package.eq_ignore_ascii_case("refer") => {
                 if matches!(leg.refer, Some(Refer::Sent { .. })) { 200 } else { 481 }
             }
+            // The other party's, who may have subscribed.
+            Some(Ok(_)) => return self.on_inside(now, id, key, request, source),
             _ => 489,
         };
-        self.refuse_request(now, key, request, source, status);
+        self.refuse_request(now, key, &request, source, status);
         if status == 200 {
             let report = sip::sipfrag::parse(request.body()).map(|(status, reason)| {
                 Failure::ours(FailureKind::Answered, status, &String::from_utf8_lossy(reason))
