@@ -97,6 +97,80 @@ impl Name {
             .map_or(Self::Other, |(name, _)| *name)
     }
 
+    /// Whether the header is meant for the other end of a call, whoever is in between. All others
+    /// belong to a dialog, a hop, or an agreement between two neighbours.
+    pub fn is_end_to_end(self) -> bool {
+        match self {
+            // The dialog, and the way to it.
+            Self::Via
+            | Self::From
+            | Self::To
+            | Self::CallId
+            | Self::CSeq
+            | Self::MaxForwards
+            | Self::Contact
+            | Self::Route
+            | Self::RecordRoute
+            | Self::Path
+            | Self::ServiceRoute
+            | Self::Replaces
+            | Self::Join
+            | Self::TargetDialog
+            | Self::InReplyTo => false,
+            // Written with the body.
+            Self::ContentLength | Self::ContentType => false,
+            // What the two ends of one leg can, want, and have agreed on.
+            Self::Accept
+            | Self::Allow
+            | Self::AllowEvents
+            | Self::Supported
+            | Self::Require
+            | Self::ProxyRequire
+            | Self::Unsupported
+            | Self::Expires
+            | Self::MinExpires
+            | Self::SessionExpires
+            | Self::MinSe
+            | Self::RSeq
+            | Self::RAck
+            | Self::ReferTo
+            | Self::ReferredBy
+            | Self::ReferSub
+            | Self::Timestamp => false,
+            // Secrets, and signatures over what we change.
+            Self::Authorization
+            | Self::ProxyAuthorization
+            | Self::WwwAuthenticate
+            | Self::ProxyAuthenticate
+            | Self::Identity => false,
+            // What is meant for the other end.
+            Self::ContentEncoding
+            | Self::ContentDisposition
+            | Self::MimeVersion
+            | Self::Event
+            | Self::SubscriptionState
+            | Self::UserAgent
+            | Self::Server
+            | Self::Reason
+            | Self::RetryAfter
+            | Self::Date
+            | Self::Warning
+            | Self::Subject
+            | Self::Organization
+            | Self::Priority
+            | Self::CallInfo
+            | Self::AlertInfo
+            | Self::AnswerMode
+            | Self::PrivAnswerMode
+            | Self::Privacy
+            | Self::PAssertedIdentity
+            | Self::PPreferredIdentity
+            | Self::Diversion
+            | Self::HistoryInfo
+            | Self::Other => true,
+        }
+    }
+
     /// The long form in its usual spelling; empty for [`Name::Other`].
     pub fn as_str(self) -> &'static str {
         NAMES.get(self as usize).map_or("", |(_, text)| text)

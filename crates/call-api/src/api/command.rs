@@ -9,7 +9,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::error::{ErrorKind, RequestError};
-use super::param::{CallId, CommandId, DisplayName, Param, Params, SipUri, nearest, quoted};
+use super::param::{
+    CallId, CommandId, DisplayName, ExtraHeaders, Param, Params, SipUri, nearest, quoted,
+};
 
 /// Start a call between two participants (RFC 5359 §2.18, click to dial).
 ///
@@ -26,6 +28,10 @@ pub struct CallStart {
     pub from: Option<SipUri>,
     /// The name beside that identity.
     pub display: Option<DisplayName>,
+    /// Added to the INVITEs to both.
+    pub headers: ExtraHeaders,
+    /// Asks the caller's phone to answer by itself.
+    pub auto_answer: bool,
     /// `timeout_ms`: the command fails when it has not succeeded by then.
     pub timeout: Option<Duration>,
 }
@@ -125,6 +131,8 @@ impl Invocation {
                     mode: p.optional("mode")?.unwrap_or_default(),
                     from: p.optional("from")?,
                     display: p.optional("display")?,
+                    headers: p.optional("headers")?.unwrap_or_default(),
+                    auto_answer: p.optional("auto_answer")?.unwrap_or(false),
                     timeout: p.optional("timeout_ms")?,
                 }))
             }),

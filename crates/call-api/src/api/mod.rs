@@ -13,4 +13,4 @@ pub mod param;
 pub use command::{CallEnd, CallStart, Command, Echo, Invocation, Mode};
 pub use error::{CommandError, ErrorKind, Origin, RequestError};
 pub use event::{Done, Event, EventKind, Side};
-pub use param::{CallId, CommandId, DisplayName, SipUri};
+pub use param::{CallId, CommandId, DisplayName, ExtraHeaders, SipUri};

@@ -120,6 +120,41 @@ impl DisplayName {
     }
 }
 
+/// Headers that a client adds to the INVITEs of a call: at most [`ExtraHeaders::MAX`], each with a
+/// value of at most [`ExtraHeaders::MAX_VALUE`] bytes. Only such as are meant for the other end: a
+/// dialog's own are not the client's to write.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ExtraHeaders(Vec<(String, String)>);
+
+impl ExtraHeaders {
+    /// Headers in one command.
+    pub const MAX: usize = 32;
+    /// Bytes of one value.
+    pub const MAX_VALUE: usize = 1024;
+
+    /// `None` when a name is not a header's or belongs to the dialog, or a value is too long or
+    /// holds a control character.
+    #[must_use]
+    pub fn new(headers: Vec<(String, String)>) -> Option<Self> {
+        let fits =
+            headers.len() <= Self::MAX && headers.iter().all(|(name, value)| is_extra(name, value));
+        fits.then_some(Self(headers))
+    }
+
+    /// Names and values, in the order of their names.
+    #[must_use]
+    pub fn as_slice(&self) -> &[(String, String)] {
+        &self.0
+    }
+}
+
+fn is_extra(name: &str, value: &str) -> bool {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b);
+    let is_name = (1..=64).contains(&name.len()) && name.bytes().all(is_token);
+    let is_value = value.len() <= ExtraHeaders::MAX_VALUE && !value.chars().any(char::is_control);
+    is_name && is_value && sip::Name::parse(name.as_bytes()).is_end_to_end()
+}
+
 macro_rules! display_as_text {
     ($($name:ident)*) => {$(
         impl fmt::Display for $name {
@@ -177,6 +212,19 @@ impl Param for bool {
 
     fn from_json(value: &Value) -> Option<Self> {
         value.as_bool()
+    }
+}
+
+impl Param for ExtraHeaders {
+    const EXPECTED: &'static str = "an object of header names and values such as {\"X-Order\": \"7\"}, none of \
+        them a header of the dialog itself (From, Via, Contact, …)";
+
+    fn from_json(value: &Value) -> Option<Self> {
+        let headers = value
+            .as_object()?
+            .iter()
+            .map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+        Self::new(headers.collect::<Option<_>>()?)
     }
 }
 
@@ -323,6 +371,26 @@ mod tests {
         }
         assert!(DisplayName::parse("Zoë \"Z\" O'Neill").is_some());
         assert!(DisplayName::parse("a\tb").is_none());
+    }
+
+    #[test]
+    fn a_client_adds_headers_but_none_of_the_dialog() {
+        let parse = |text: &str| ExtraHeaders::from_json(&serde_json::from_str(text).unwrap());
+        let good = parse(r#"{"X-Order": "7", "Subject": "Ihre Bestellung, ä"}"#).unwrap();
+        assert_eq!(good.as_slice().len(), 2);
+        for bad in [
+            r#"{"From": "<sip:x@y>"}"#,
+            r#"{"v": "SIP/2.0/UDP x"}"#,
+            r#"{"Content-Length": "0"}"#,
+            r#"{"X-A": "b\r\nVia: x"}"#,
+            r#"{"X A": "b"}"#,
+            r#"{"X-A:": "b"}"#,
+            r#"{"": "b"}"#,
+            r#"{"X-A": 7}"#,
+            r#"["X-A"]"#,
+        ] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
     }
 
     #[test]

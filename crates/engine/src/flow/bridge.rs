@@ -18,6 +18,7 @@ use crate::call::{Call, CallKey, Session, State};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{CommandId, Side, Step};
+use crate::flow::start::StartRequest;
 use crate::limits::RING_TIMEOUT;
 use crate::ua::{Failure, FailureKind, Invite, LegId};
 
@@ -29,8 +30,7 @@ impl Engine {
         command: CommandId,
         caller: LegId,
         session: Session,
-        callee: &str,
-        from: &str,
+        request: &StartRequest,
     ) -> CallKey {
         let call_id = self.ua.call_id(caller).unwrap_or_default();
         let mut call = Call::new(call_id.clone(), caller, now + RING_TIMEOUT);
@@ -38,7 +38,8 @@ impl Engine {
         call.caller_session = Some(session);
         let key = self.add_call(call);
         self.set_role(caller, key, Side::Caller);
-        let to = format!("<{callee}>");
+        let callee = &request.callee;
+        let (from, to) = (format!("<{}>", request.caller), format!("<{callee}>"));
         let hop = self.route(callee);
         let invite = Invite {
             uri: callee,
@@ -48,7 +49,7 @@ impl Engine {
             hop,
             max_forwards: 70,
             offer: None,
-            headers: &[],
+            headers: &request.headers,
             passed: None,
         };
         self.call_callee(now, key, invite);

@@ -22,16 +22,15 @@ use crate::dialog::address;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{CommandId, Side, Step};
-use crate::flow::start::hung_up;
+use crate::flow::start::{StartRequest, hung_up};
 use crate::limits::RING_TIMEOUT;
 use crate::ua::{self, Cause, Failure, Invite, LegId, ServerKey};
 
 /// Where an INVITE goes, or why it does not.
 struct Destination {
     uri: String,
-    /// Address of the calling party when it is not simply the INVITE's From.
-    from: Option<String>,
-    start: Option<CommandId>,
+    /// The `CallStart` that the INVITE is the second half of, and what it asks for.
+    start: Option<(CommandId, StartRequest)>,
 }
 
 impl Engine {
@@ -44,19 +43,22 @@ impl Engine {
         };
         let Some((request, _)) = self.ua.invitation(caller) else { return };
         let request = request.clone();
-        let from = destination.from.map_or(address(&request.from()), |from| {
-            let named = NameAddr { uri: &from, ..request.from() };
-            address(&named)
+        let (command, asked) = destination.start.unzip();
+        // The caller is known by the URI it was called at, not by what its phone says.
+        let from = address(&match &asked {
+            Some(asked) => NameAddr { uri: &asked.caller, ..request.from() },
+            None => request.from(),
         });
+        let headers = asked.as_ref().map(|asked| asked.headers.clone()).unwrap_or_default();
         let to = address(&NameAddr { uri: &destination.uri, display: b"", ..request.to() });
         let max_forwards = request.number(Name::MaxForwards).unwrap_or(70).saturating_sub(1);
         let offer =
             Some(request.body()).filter(|body| !body.is_empty()).map(Bytes::copy_from_slice);
         let mut call = Call::new(call_id.clone(), caller, now + RING_TIMEOUT);
-        call.start = destination.start;
+        call.start = command;
         let key = self.add_call(call);
         self.set_role(caller, key, Side::Caller);
-        if let Some(command) = destination.start {
+        if let Some(command) = command {
             self.on_call_placed(command, key);
         }
         let hop = self.route(&destination.uri);
@@ -69,7 +71,7 @@ impl Engine {
             hop,
             max_forwards,
             offer,
-            headers: &[],
+            headers: &headers,
             passed: Some(&request),
         };
         self.call_callee(now, key, invite);
@@ -90,8 +92,9 @@ impl Engine {
         let Ok(uri) = Uri::parse(request.uri()) else { return Err(400) };
         if self.is_us(&uri) {
             let user = uri.user.unwrap_or_default().to_owned();
-            let (command, callee, caller) = self.take_one_time(&user, call_id).ok_or(404_u16)?;
-            return Ok(Destination { uri: callee, from: Some(caller), start: Some(command) });
+            let (command, request) = self.take_one_time(&user, call_id).ok_or(404_u16)?;
+            let uri = request.callee.clone();
+            return Ok(Destination { uri, start: Some((command, request)) });
         }
         // RFC 3261 §16.3: what has come too far goes no further.
         if request.number(Name::MaxForwards) == Some(0) {
@@ -107,7 +110,7 @@ impl Engine {
         if self.route(request.uri()).is_none() {
             return Err(416);
         }
-        Ok(Destination { uri: request.uri().to_owned(), from: None, start: None })
+        Ok(Destination { uri: request.uri().to_owned(), start: None })
     }
 
     /// Something happened to a party of a call.

@@ -45,9 +45,20 @@ pub struct StartRequest {
     pub display: Option<String>,
     /// How the two are connected.
     pub mode: Mode,
+    /// Further header lines of the INVITEs to both, name and value.
+    pub headers: Vec<(String, String)>,
+    /// Whether the caller's phone is asked to answer by itself.
+    pub auto_answer: bool,
     /// Time for the whole command. Without it each wait has its own bound.
     pub timeout: Option<Duration>,
 }
+
+/// What asks a phone to answer by itself: RFC 5373, and the two that phones knew before it.
+const AUTO_ANSWER: [(&str, &str); 3] = [
+    ("Answer-Mode", "Auto"),
+    ("Call-Info", "<sip:call-api.invalid>;answer-after=0"),
+    ("Alert-Info", "<http://call-api.invalid>;info=alert-autoanswer"),
+];
 
 /// How the caller gets to the callee.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,6 +120,10 @@ impl Engine {
             Some(name) => format!("{} <{shown}>", quoted(name)),
             None => format!("<{shown}>"),
         };
+        let mut headers = request.headers.clone();
+        if request.auto_answer {
+            headers.extend(AUTO_ANSWER.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        }
         let helper = self.ua.invite(
             now,
             Invite {
@@ -119,7 +134,7 @@ impl Engine {
                 hop: self.route(&request.caller),
                 max_forwards: 70,
                 offer: Some(offer.into()),
-                headers: &[],
+                headers: &headers,
                 passed: None,
             },
         );
@@ -264,8 +279,8 @@ impl Engine {
         let accepted = start.phase == (Phase::Referring { accepted: true });
         start.phase = Phase::CallingCallee;
         start.deadline = None;
-        let (session, callee) = (start.session.clone(), start.request.callee.clone());
-        let (from, token) = (format!("<{}>", start.request.caller), start.one_time.take());
+        let (session, request) = (start.session.clone(), start.request.clone());
+        let token = start.one_time.take();
         token.map(|token| self.one_time.remove(&token));
         self.helpers.remove(&call_id);
         self.ua.abandon_refer(now, caller);
@@ -273,20 +288,20 @@ impl Engine {
             self.progress(command, Side::Caller, &call_id, Step::TransferAccepted);
         }
         self.progress(command, Side::Callee, &call_id, Step::CallStarted);
-        let key = self.join(now, command, caller, session, &callee, &from);
+        let key = self.join(now, command, caller, session, &request);
         if let Some(start) = self.starts.get_mut(&command) {
             start.call = Some(key);
         }
         self.arm_start(command);
     }
 
-    /// The referred phone calls the one-time URI. Gives the callee it shall be connected with, and
-    /// the caller's own URI.
+    /// The referred phone calls the one-time URI: gives the command that waits for that, and what
+    /// it asks for.
     pub(crate) fn take_one_time(
         &mut self,
         user: &str,
         call_id: &Arc<str>,
-    ) -> Option<(CommandId, String, String)> {
+    ) -> Option<(CommandId, StartRequest)> {
         let token = u64::from_str_radix(user, 16).ok().filter(|_| user.len() == 16)?;
         let command = self.one_time.remove(&token)?;
         let start = self.starts.get_mut(&command)?;
@@ -295,14 +310,14 @@ impl Engine {
         start.deadline = None;
         start.one_time = None;
         let helper_call_id = start.helper_call_id.clone();
-        let parties = (start.request.callee.clone(), start.request.caller.clone());
+        let request = start.request.clone();
         self.arm_start(command);
         // Its 202 was overtaken by the call itself.
         if !accepted {
             self.progress(command, Side::Caller, &helper_call_id, Step::TransferAccepted);
         }
         self.progress(command, Side::Callee, call_id, Step::CallStarted);
-        Some((command, parties.0, parties.1))
+        Some((command, request))
     }
 
     /// The call of a `CallStart` was placed.

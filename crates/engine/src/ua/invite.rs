@@ -34,7 +34,7 @@ pub struct Invite<'a> {
     /// The offer. Without one the peer makes it, and the answer goes into the ACK.
     pub offer: Option<Bytes>,
     /// Further header lines, name and value.
-    pub headers: &'a [(&'a str, String)],
+    pub headers: &'a [(String, String)],
     /// The message of another leg whose headers are passed on.
     pub passed: Option<&'a Headers>,
 }

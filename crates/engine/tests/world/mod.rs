@@ -137,6 +137,8 @@ impl World {
             from: None,
             display: None,
             mode,
+            headers: Vec::new(),
+            auto_answer: false,
             timeout: None,
         }
     }

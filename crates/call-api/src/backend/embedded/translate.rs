@@ -34,6 +34,8 @@ pub fn start(start: CallStart) -> engine::StartRequest {
             Mode::Refer => engine::Mode::Refer,
             Mode::Bridge => engine::Mode::Bridge,
         },
+        headers: start.headers.as_slice().to_vec(),
+        auto_answer: start.auto_answer,
         timeout: start.timeout,
     }
 }
