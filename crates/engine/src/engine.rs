@@ -299,6 +299,8 @@ impl Engine {
             Method::Refer => 603,
             // A report on something that is no more.
             Method::Notify => 481,
+            // Nobody here reads it, and it is passed on in a call only.
+            Method::Message => 403,
             _ => 405,
         };
         let response = self.ua.answer_to(request, source, status);

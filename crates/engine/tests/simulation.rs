@@ -111,7 +111,7 @@ fn network(random: &mut Random) -> world::Network {
 /// One thing that somebody does.
 fn act(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
     let phone = random.below(3) as usize;
-    match random.below(10) {
+    match random.below(11) {
         0..=4 => {
             let mode = random.pick(&[Mode::Auto, Mode::Refer, Mode::Bridge]);
             let mut request = world.request(mode);
@@ -132,6 +132,7 @@ fn act(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
         }
         6 => world.hang_up(phone),
         7 => world.hold(phone, random.one_in(2)),
+        9 => world.press(phone, '5'),
         8 => {
             if let Some(command) = commands.last().copied()
                 && let Some(Ok(Some(call_id))) = world.done.get(&command)

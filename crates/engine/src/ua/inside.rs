@@ -8,7 +8,7 @@ use bytes::Bytes;
 use sip::{Headers, Method, Name, Request, Response, Writer};
 
 use super::leg::State;
-use super::{Event, Failure, LegId, Owner, Purpose, UserAgent};
+use super::{Event, Failure, FailureKind, LegId, Owner, Purpose, UserAgent};
 use crate::limits::MAX_PASSING;
 use crate::passing::copy_passed;
 use crate::transaction::ServerKey;
@@ -46,8 +46,7 @@ impl UserAgent {
         let _ = self.transactions.request(now, branch, method, hop, bytes, owner);
     }
 
-    /// Passes a request of one leg on to another leg. Its answer is passed back; without one the
-    /// sender is told 408 or 503.
+    /// Passes a request of one leg on to another leg. Its answer is passed back.
     pub fn pass(&mut self, now: Instant, from: LegId, key: ServerKey, to: LegId) {
         let branch = self.ids.branch();
         let Some(request) = self.passing(from, key).map(|passing| passing.request.clone()) else {
@@ -110,7 +109,8 @@ impl UserAgent {
         self.transactions.respond(now, key, response.status, bytes);
     }
 
-    /// There is no answer to a request that was passed on.
+    /// There is no answer to a request that was passed on. Then its sender gets none either: its own
+    /// timer ends at the same time, and RFC 4320 §4.2 forbids a 408 here.
     pub(super) fn on_pass_failed(
         &mut self,
         now: Instant,
@@ -118,7 +118,12 @@ impl UserAgent {
         key: ServerKey,
         failure: &Failure,
     ) {
-        self.answer_inside(now, from, key, failure.status);
+        match failure.kind {
+            FailureKind::TimedOut => drop(self.take_passing(from, key)),
+            FailureKind::Answered | FailureKind::Unreachable => {
+                self.answer_inside(now, from, key, failure.status);
+            }
+        }
     }
 
     fn passing(&self, id: LegId, key: ServerKey) -> Option<&Passing> {

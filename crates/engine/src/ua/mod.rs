@@ -396,8 +396,8 @@ impl UserAgent {
         let Some(tag) = request.to_tag() else {
             return match request.method {
                 Method::Invite => self.on_invite(now, key, request, source),
-                // A BYE or PRACK without a dialog has nothing to end or confirm.
-                Method::Bye | Method::Prack | Method::Update => {
+                // Without a dialog there is nothing to end, to confirm, to change or to add to.
+                Method::Bye | Method::Prack | Method::Update | Method::Info => {
                     self.refuse_request(now, key, &request, source, 481);
                 }
                 _ => self.events.push_back(Event::Request { key, request, source }),

@@ -344,7 +344,10 @@ fn call(w: &mut World) {
 fn told(world: &World) -> u16 {
     let told = world.shown.iter().find_map(|(phone, event)| match event {
         PhoneEvent::Closed(_, Cause::Refused(failure)) if *phone == CALLER => Some(failure.status),
-        PhoneEvent::Closed(..) | PhoneEvent::Ringing(..) | PhoneEvent::Established(_) => None,
+        PhoneEvent::Closed(..)
+        | PhoneEvent::Ringing(..)
+        | PhoneEvent::Established(_)
+        | PhoneEvent::Received(..) => None,
     });
     told.unwrap_or_else(|| panic!("the call was not refused\n{}", world.ladder))
 }

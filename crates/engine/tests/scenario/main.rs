@@ -8,6 +8,7 @@ mod end;
 mod hold;
 mod incoming;
 mod incoming_failures;
+mod inside;
 mod network;
 mod pages;
 mod start;

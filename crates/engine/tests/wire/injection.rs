@@ -15,7 +15,9 @@ const EVIL: &str = "x\r\nEvil: 1\nEvil: 2\rEvil: 3\0\t\x0b\x0c\x7f\r\n\r\nEvil: 
 /// Every line is one that the engine writes itself, and holds no control character.
 #[track_caller]
 fn assert_clean(sent: &[Sent]) {
-    const NAMES: [&str; 24] = [
+    const NAMES: [&str; 25] = [
+        // Passed on from the other party, one line for one line.
+        "Subject",
         "Via",
         "From",
         "To",
@@ -64,6 +66,8 @@ fn nothing_that_a_client_says_starts_a_line() {
         from: None,
         display: None,
         mode: Mode::Auto,
+        headers: Vec::new(),
+        auto_answer: false,
         timeout: None,
     };
     let evil = |uri: &str| format!("{uri}{EVIL}");

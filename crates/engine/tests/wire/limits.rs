@@ -127,6 +127,8 @@ fn start_request() -> StartRequest {
         from: None,
         display: None,
         mode: Mode::Auto,
+        headers: Vec::new(),
+        auto_answer: false,
         timeout: None,
     }
 }

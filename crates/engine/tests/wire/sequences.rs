@@ -159,8 +159,16 @@ impl Scene {
                 self.commands += 1;
                 let mode = self.random.pick(&[Mode::Auto, Mode::Refer, Mode::Bridge]);
                 let [caller, callee] = uris;
-                let request =
-                    StartRequest { caller, callee, from: None, display: None, mode, timeout: None };
+                let request = StartRequest {
+                    caller,
+                    callee,
+                    from: None,
+                    display: None,
+                    mode,
+                    headers: Vec::new(),
+                    auto_answer: false,
+                    timeout: None,
+                };
                 sent = self.wire.start(CommandId(self.commands), request);
             }
             3 | 4 => drop(self.phones[phone].1.dial(now, &uris[1 - phone])),

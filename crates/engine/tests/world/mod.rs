@@ -197,6 +197,15 @@ impl World {
         self.drain();
     }
 
+    /// Lets a phone press a key in every call it has.
+    pub(crate) fn press(&mut self, phone: usize, digit: char) {
+        let now = self.now;
+        for call in self.phones[phone].calls() {
+            self.phones[phone].press(now, call, digit);
+        }
+        self.drain();
+    }
+
     pub(crate) fn hold(&mut self, phone: usize, held: bool) {
         let now = self.now;
         for call in self.phones[phone].calls() {

@@ -266,11 +266,11 @@ fn options_in_a_call_is_200_and_the_call_stands() {
 #[test]
 fn methods_in_a_call_that_we_do_not_take_are_405_with_what_we_do() {
     let mut call = Call::established();
-    for (seq, method) in ["INFO", "UPDATE", "MESSAGE", "SUBSCRIBE", "PRACK"].into_iter().enumerate()
-    {
+    for (seq, method) in ["UPDATE", "SUBSCRIBE", "PRACK"].into_iter().enumerate() {
         let request = call.by_caller(method, 2 + seq as u32);
         let answer = the(&call.wire.receive(CALLER, request), "405");
-        assert_eq!(answer.text("Allow"), "INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY");
+        let allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY, INFO, MESSAGE";
+        assert_eq!(answer.text("Allow"), allow);
     }
     the(&call.wire.receive(CALLER, call.by_caller("NEWMETHOD", 20)), "501");
     the(&call.wire.receive(CALLER, call.by_caller("BYE", 21)), "200");
@@ -300,20 +300,41 @@ fn a_refer_of_a_party_is_declined() {
 }
 
 #[test]
-fn a_notify_without_a_subscription_is_481_and_of_another_event_489() {
+fn a_notify_without_a_subscription_is_481_and_without_an_event_489() {
     let mut call = Call::established();
     let notify = |seq, event: &str| {
         call.by_caller("NOTIFY", seq).set("Event", event).set("Subscription-State", "active")
     };
-    let requests = [notify(2, "refer"), notify(3, "presence"), notify(4, ""), notify(5, ";id=1")];
+    let requests = [notify(2, "refer"), notify(4, ""), notify(5, ";id=1")];
     let answers = requests.map(|request| call.wire.receive(CALLER, request).remove(0));
-    assert_eq!(answers.each_ref().map(|answer| answer.is("481")), [true, false, false, false]);
+    assert_eq!(answers.each_ref().map(|answer| answer.is("481")), [true, false, false]);
     for other in &answers[1..] {
         assert!(other.is("489"), "{other}");
         assert_eq!(other.text("Allow-Events"), "refer");
     }
     let missing = call.by_caller("NOTIFY", 6);
     the(&call.wire.receive(CALLER, missing), "489");
+}
+
+#[test]
+fn info_message_and_notify_go_to_the_other_party_with_their_body_and_so_does_the_answer() {
+    let mut call = Call::established();
+    for (seq, method) in [(2, "INFO"), (3, "MESSAGE"), (4, "NOTIFY")] {
+        let request = call
+            .by_caller(method, seq)
+            .set("Event", "presence")
+            .set("Subscription-State", "active")
+            .set("X-Kept", "yes")
+            .set("Session-Expires", "90")
+            .body("text/plain", "hello");
+        let passed = the(&call.wire.receive(CALLER, request), method);
+        assert_eq!((passed.text("X-Kept"), passed.body()), ("yes".into(), &b"hello"[..]));
+        assert_eq!(passed.text("Content-Type"), "text/plain");
+        assert!(passed.texts("Session-Expires").is_empty(), "that is between us and one party");
+        let answer = Draft::answer(&passed, "202 Fine", "").set("X-Back", "too");
+        let back = the(&call.wire.receive(CALLEE, answer), "202");
+        assert_eq!(back.text("X-Back"), "too");
+    }
 }
 
 #[test]

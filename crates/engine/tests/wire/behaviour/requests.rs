@@ -8,7 +8,7 @@ use crate::call::invite;
 use crate::draft::Draft;
 use crate::wire::{CALLER, Sent, Wire, log, the};
 
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY";
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY, INFO, MESSAGE";
 
 /// The one thing that comes back.
 fn answer(request: Draft) -> Sent {
@@ -42,11 +42,16 @@ fn options_to_somebody_else_is_404() {
 
 #[test]
 fn a_method_that_we_know_and_do_not_take_is_405_with_what_we_do() {
-    for method in ["REGISTER", "SUBSCRIBE", "MESSAGE", "INFO", "PUBLISH"] {
+    for method in ["REGISTER", "SUBSCRIBE", "PUBLISH"] {
         let answer = answer(to_us(method));
         assert!(answer.is("405"), "{method}: {answer}");
         assert_eq!(answer.text("Allow"), ALLOW);
     }
+}
+
+#[test]
+fn a_message_outside_a_call_is_403() {
+    assert!(answer(to_us("MESSAGE")).is("403"));
 }
 
 #[test]
@@ -57,7 +62,7 @@ fn a_method_that_we_do_not_know_is_501() {
 
 #[test]
 fn what_only_makes_sense_in_a_call_is_481_outside() {
-    for method in ["BYE", "PRACK", "UPDATE", "NOTIFY", "CANCEL"] {
+    for method in ["BYE", "PRACK", "UPDATE", "NOTIFY", "CANCEL", "INFO"] {
         let answer = answer(to_us(method));
         assert!(answer.is("481") && answer.tag("To").is_some(), "{method}: {answer}");
     }
