@@ -9,10 +9,11 @@ use bytes::Bytes;
 use crate::event::{CommandId, Side};
 use crate::ids::Tag;
 use crate::ua::LegId;
+use crate::watch::{Ending, Party};
 
 /// Names a call inside the engine, and for clients where a Call-ID names several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct CallKey(pub(crate) u64);
+pub struct CallKey(pub(crate) u64);
 
 impl CallKey {
     /// Reads what [`fmt::Display`] wrote.
@@ -40,6 +41,10 @@ pub(crate) struct Call {
     pub(crate) ends: Vec<End>,
     /// How the caller's session description is kept its own, when the engine started it.
     pub(crate) caller_session: Option<Session>,
+    /// Caller and callee, as watchers are told of them.
+    pub(crate) parties: [Party; 2],
+    /// Why it is being taken down.
+    pub(crate) ending: Option<Ending>,
 }
 
 /// A `CallEnd` that waits, and how long its client does.
@@ -97,7 +102,12 @@ impl Session {
 }
 
 impl Call {
-    pub(crate) fn new(call_id: Arc<str>, caller: LegId, deadline: Instant) -> Self {
+    pub(crate) fn new(
+        call_id: Arc<str>,
+        caller: LegId,
+        deadline: Instant,
+        parties: [Party; 2],
+    ) -> Self {
         Self {
             call_id,
             caller: Some(caller),
@@ -106,6 +116,8 @@ impl Call {
             start: None,
             ends: Vec::new(),
             caller_session: None,
+            parties,
+            ending: None,
         }
     }
 

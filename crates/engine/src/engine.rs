@@ -23,6 +23,7 @@ use crate::limits::{MAX_CALLS, MAX_PROVISIONAL_EVENTS};
 use crate::timer::Deadlines;
 use crate::transaction::Hop;
 use crate::ua::{self, LegId, ServerKey, Stats, UserAgent};
+use crate::watch::Change;
 
 /// What the engine is told when it is made.
 #[derive(Clone, Debug)]
@@ -365,6 +366,7 @@ impl Engine {
             self.deadlines.set(deadline, Waiter::Call(key));
         }
         self.calls.insert(key, call);
+        self.tell(key, Change::Created);
         key
     }
 
@@ -387,6 +389,7 @@ impl Engine {
                 self.by_call_id.remove(&call.call_id);
             }
         }
+        self.tell_ended(key, &call);
         for end in call.ends {
             self.report(Event::Done(end.command, Ok(None)));
         }

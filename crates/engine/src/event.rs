@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::watch::CallEvent;
 
 /// Names a command. The shell chooses it and must not use one twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,6 +26,8 @@ pub enum Event {
     /// A command is over: with the Call-ID that later commands would use, if it made a call, or
     /// with the reason of its failure. Reported once for each command.
     Done(CommandId, Result<Option<Arc<str>>, Error>),
+    /// A call went on, whoever placed it.
+    Call(Box<CallEvent>),
     /// A bug was caught: it cost the call it happened in. The text is for the log.
     Bug(String),
 }

@@ -29,10 +29,13 @@ pub mod phone;
 pub mod timer;
 mod transaction;
 pub mod ua;
+mod watch;
 
+pub use self::call::CallKey;
 pub use self::engine::{Config, Engine, Input, Load, Output};
 pub use self::error::Error;
 pub use self::event::{CommandId, Event, Progress, Side, Step};
 pub use self::flow::start::{Mode, StartRequest};
 pub use self::transaction::Hop;
 pub use self::ua::{Failure, FailureKind, Stats};
+pub use self::watch::{CallEvent, CallView, Change, EndedBy, Ending, Party, Reached, Stage};

@@ -21,6 +21,7 @@ use crate::event::{CommandId, Side, Step};
 use crate::flow::start::StartRequest;
 use crate::limits::RING_TIMEOUT;
 use crate::ua::{Failure, FailureKind, Invite, LegId};
+use crate::watch::{Change, Party, Reached};
 
 impl Engine {
     /// Makes a call of the caller's leg, which is up, and a new one to the callee.
@@ -33,7 +34,11 @@ impl Engine {
         request: &StartRequest,
     ) -> CallKey {
         let call_id = self.ua.call_id(caller).unwrap_or_default();
-        let mut call = Call::new(call_id.clone(), caller, now + RING_TIMEOUT);
+        let parties = [
+            Party::new(from.trim_matches(['<', '>']), Reached::Answered),
+            Party::new(callee, Reached::Calling),
+        ];
+        let mut call = Call::new(call_id.clone(), caller, now + RING_TIMEOUT, parties);
         call.start = Some(command);
         call.caller_session = Some(session);
         let key = self.add_call(call);
@@ -67,6 +72,7 @@ impl Engine {
         };
         call.state = State::Joining;
         self.ua.offer(now, caller, Some(offer));
+        self.tell_callee(key, Reached::Answered);
     }
 
     /// A party sent a re-INVITE: the other one gets it.
@@ -120,6 +126,7 @@ impl Engine {
         };
         call.state = State::Established;
         self.ua.acknowledge(now, callee, &answer);
+        self.tell(key, Change::Established);
         if let Some(command) = start {
             self.progress(command, Side::Callee, &call_id, Step::Answered);
             self.on_call_up(now, command);

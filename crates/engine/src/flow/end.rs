@@ -7,7 +7,9 @@ use crate::call::{Call, CallKey, End, State};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{CommandId, Event, Side};
+use crate::flow::start::Start;
 use crate::ua::Failure;
+use crate::watch::Ending;
 
 impl Engine {
     /// Ends a call. The command is done when both legs are down; a second one on the same call is
@@ -58,13 +60,15 @@ impl Engine {
     /// A `CallStart` is known by the dialog with the caller's phone until its call exists. That
     /// dialog becomes a call that is ending.
     fn end_start(&mut self, now: Instant, end: End, start: CommandId) {
+        let parties = self.starts.get(&start).map(Start::parties);
         let helper = self.release_helper(start);
         self.fail_start(now, start, Error::Superseded);
-        let Some((leg, call_id)) = helper else {
+        let (Some((leg, call_id)), Some(parties)) = (helper, parties) else {
             return self.report(Event::Done(end.command, Ok(None)));
         };
-        let mut call = Call::new(call_id, leg, now);
+        let mut call = Call::new(call_id, leg, now, parties);
         call.state = State::Ending;
+        call.ending = Some(Ending::by_command());
         call.ends.push(end);
         let key = self.add_call(call);
         self.set_role(leg, key, Side::Caller);

@@ -25,6 +25,7 @@ use crate::event::{CommandId, Side, Step};
 use crate::flow::start::{StartRequest, hung_up};
 use crate::limits::RING_TIMEOUT;
 use crate::ua::{self, Cause, Failure, Invite, LegId, ServerKey};
+use crate::watch::{Change, Ending, Party, Reached};
 
 /// Where an INVITE goes, or why it does not.
 struct Destination {
@@ -45,16 +46,18 @@ impl Engine {
         let request = request.clone();
         let (command, asked) = destination.start.unzip();
         // The caller is known by the URI it was called at, not by what its phone says.
-        let from = address(&match &asked {
-            Some(asked) => NameAddr { uri: &asked.caller, ..request.from() },
-            None => request.from(),
-        });
+        let calling = asked.as_ref().map_or(request.from().uri, |asked| &asked.caller);
+        let from = address(&NameAddr { uri: calling, ..request.from() });
         let headers = asked.as_ref().map(|asked| asked.headers.clone()).unwrap_or_default();
         let to = address(&NameAddr { uri: &destination.uri, display: b"", ..request.to() });
         let max_forwards = request.number(Name::MaxForwards).unwrap_or(70).saturating_sub(1);
         let offer =
             Some(request.body()).filter(|body| !body.is_empty()).map(Bytes::copy_from_slice);
-        let mut call = Call::new(call_id.clone(), caller, now + RING_TIMEOUT);
+        let parties = [
+            Party::new(calling, Reached::Calling),
+            Party::new(&destination.uri, Reached::Calling),
+        ];
+        let mut call = Call::new(call_id.clone(), caller, now + RING_TIMEOUT, parties);
         call.start = command;
         let key = self.add_call(call);
         self.set_role(caller, key, Side::Caller);
@@ -158,6 +161,8 @@ impl Engine {
             let step = if response.body().is_empty() { Step::Ringing } else { Step::EarlyMedia };
             self.progress(command, Side::Callee, &call_id, step);
         }
+        let media = !response.body().is_empty();
+        self.tell_callee(key, if media { Reached::EarlyMedia } else { Reached::Ringing });
     }
 
     fn on_callee_answered(&mut self, now: Instant, key: CallKey, response: &sip::Response) {
@@ -174,6 +179,7 @@ impl Engine {
         if let Some(command) = start {
             self.progress(command, Side::Callee, &call_id, Step::Answered);
         }
+        self.tell_callee(key, Reached::Answered);
     }
 
     /// A party acknowledged our 2xx; its answer, if it owed one, goes to the other.
@@ -186,6 +192,9 @@ impl Engine {
         }
         if let Some(other) = other {
             self.ua.acknowledge(now, other, body);
+        }
+        if first {
+            self.tell(key, Change::Established);
         }
         if let Some(command) = start.filter(|_| first) {
             self.on_call_up(now, command);
@@ -202,6 +211,7 @@ impl Engine {
             }
             return;
         }
+        call.ending = Some(Ending::by_party(side, &cause));
         let failure = match cause {
             Cause::Refused(failure) | Cause::Lost(failure) => failure,
             Cause::Cancelled | Cause::Released => hung_up(None),
@@ -224,6 +234,7 @@ impl Engine {
             return;
         };
         call.state = State::Ending;
+        call.ending.get_or_insert_with(|| Ending::of(&error));
         let (caller, callee, start) = (call.caller, call.callee, call.start.take());
         let status = match &error {
             Error::Party(Side::Callee, failure) => told(failure.status),
@@ -236,6 +247,7 @@ impl Engine {
         for leg in [caller, callee].into_iter().flatten() {
             self.ua.hang_up(now, leg, status);
         }
+        self.tell(key, Change::Ending);
         if caller.is_none() && callee.is_none() {
             self.forget_call(key);
         }

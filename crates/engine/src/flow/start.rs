@@ -31,6 +31,7 @@ use crate::error::Error;
 use crate::event::{CommandId, Event, Side, Step};
 use crate::limits::{REFER_TIMEOUT, RING_TIMEOUT};
 use crate::ua::{self, Cause, Failure, FailureKind, Invite, LegId};
+use crate::watch::{Party, Reached};
 
 /// The parameters of a `CallStart`. URIs were checked by whoever read them.
 #[derive(Clone, Debug)]
@@ -102,6 +103,16 @@ enum Phase {
 }
 
 impl Start {
+    /// The two it is to connect, as far as they got without a call of their own.
+    pub(crate) fn parties(&self) -> [Party; 2] {
+        let reached = match self.phase {
+            Phase::CallingCaller => Reached::Calling,
+            Phase::Referring { .. } | Phase::CallingCallee | Phase::Releasing => Reached::Answered,
+        };
+        let Self { request: StartRequest { caller, callee, .. }, .. } = self;
+        [Party::new(caller, reached), Party::new(callee, Reached::Calling)]
+    }
+
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         [self.deadline, self.give_up].into_iter().flatten().min()
     }
