@@ -53,10 +53,8 @@ impl Engine {
         let max_forwards = request.number(Name::MaxForwards).unwrap_or(70).saturating_sub(1);
         let offer =
             Some(request.body()).filter(|body| !body.is_empty()).map(Bytes::copy_from_slice);
-        let parties = [
-            Party::new(calling, Reached::Calling),
-            Party::new(&destination.uri, Reached::Calling),
-        ];
+        let parties =
+            [Party::new(calling, Reached::Calling), Party::new(&destination.uri, Reached::Calling)];
         let mut call = Call::new(call_id.clone(), caller, now + RING_TIMEOUT, parties);
         call.start = command;
         let key = self.add_call(call);

@@ -4,6 +4,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+mod watcher;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -13,7 +15,8 @@ use engine::ladder::Ladder;
 use engine::phone::{Phone, PhoneEvent};
 use engine::ua::LegId;
 use engine::{
-    CommandId, Config, Engine, Error, Event, Input, Load, Mode, Output, StartRequest, Step,
+    CallKey, CallView, CommandId, Config, Engine, Error, Event, Input, Load, Mode, Output,
+    StartRequest, Step,
 };
 use sip::{Message, Method, Request};
 
@@ -61,6 +64,10 @@ pub(crate) struct World {
     pub(crate) events: Vec<Event>,
     pub(crate) progress: Vec<(CommandId, Step, String)>,
     pub(crate) shown: Vec<(usize, PhoneEvent)>,
+    /// Calls by their names, as a watcher has them.
+    pub(crate) watched: BTreeMap<CallKey, CallView>,
+    /// Whether the ladder shows what a watcher is told, marked `*`.
+    pub(crate) show_watcher: bool,
     watch: Watch,
 }
 
@@ -109,6 +116,8 @@ impl World {
             events: Vec::new(),
             progress: Vec::new(),
             shown: Vec::new(),
+            watched: BTreeMap::new(),
+            show_watcher: false,
             watch: Watch::default(),
         }
     }
@@ -359,6 +368,7 @@ impl World {
                 Output::Event(event) => self.on_event(event),
             }
         }
+        self.assert_watched();
         for index in 0..self.phones.len() {
             while let Some(output) = self.phones[index].poll() {
                 if let engine::ua::Output::Transmit { to, bytes } = output {
@@ -429,6 +439,7 @@ impl World {
                 let before = self.done.insert(command, result);
                 assert!(before.is_none(), "{command:?} ended twice\n{}", self.ladder);
             }
+            Event::Call(event) => self.on_call_event(*event),
             Event::Bug(text) => panic!("caught a bug: {text}\n{}", self.ladder),
         }
     }

@@ -1,0 +1,69 @@
+//! A watcher of the engine: a table made of call events and nothing else.
+
+use engine::{CallEvent, Change, EndedBy, Ending, Side, Stage};
+
+use super::World;
+
+impl World {
+    /// Keeps the table, and sees that each event fits the ones before it.
+    pub(super) fn on_call_event(&mut self, event: CallEvent) {
+        let CallEvent { change, call } = event;
+        if self.show_watcher {
+            self.note(&told(change, call.ending.as_ref()));
+        }
+        let over = matches!(call.stage, Stage::Ending);
+        assert_eq!(call.ending.is_some(), over, "{call:?}\n{}", self.ladder);
+        let ladder = &self.ladder;
+        let before = self.watched.insert(call.name, call.clone());
+        match (change, before) {
+            (Change::Created, before) => assert_eq!(before, None, "created twice\n{ladder}"),
+            (_, None) => panic!("never created: {call:?}\n{ladder}"),
+            (_, Some(before)) => {
+                assert_eq!(call.call_id, before.call_id, "another Call-ID\n{ladder}");
+                let parties = [(&before.caller, &call.caller), (&before.callee, &call.callee)];
+                for (before, now) in parties {
+                    assert!(before.reached <= now.reached, "{change:?} goes back\n{ladder}");
+                }
+                assert!(before.stage as u8 <= call.stage as u8, "{change:?} goes back\n{ladder}");
+                let differs = change == Change::Ended || before != call;
+                assert!(differs, "{change:?} changes nothing\n{ladder}");
+            }
+        }
+        if change == Change::Ended {
+            self.watched.remove(&call.name);
+        }
+    }
+
+    /// The table has the calls that the engine has.
+    pub(super) fn assert_watched(&self) {
+        let calls = self.engine.load().calls;
+        assert_eq!(self.watched.len(), calls, "{:?}\n{}", self.watched, self.ladder);
+    }
+}
+
+fn told(change: Change, ending: Option<&Ending>) -> String {
+    let side = |side| match side {
+        Side::Caller => "caller",
+        Side::Callee => "callee",
+    };
+    let why = ending.map_or(String::new(), |ending| {
+        let by = match ending.by {
+            EndedBy::Party(by) => side(by),
+            EndedBy::Command => "command",
+            EndedBy::Engine => "server",
+        };
+        let status = ending.status.as_ref();
+        let status = status.map_or(String::new(), |(code, reason)| format!(" {code} {reason}"));
+        let q850 = ending.q850.map_or(String::new(), |cause| format!(" q850={cause}"));
+        format!(" {by}{status}{q850}")
+    });
+    match change {
+        Change::Created => format!("* CALL_START{why}"),
+        Change::Ringing(ringing) => format!("* CALL_RINGING {}", side(ringing)),
+        Change::EarlyMedia(sending) => format!("* CALL_PROGRESS {}", side(sending)),
+        Change::Answered(answering) => format!("* CALL_ANSWER {}", side(answering)),
+        Change::Established => "* CALL_ESTABLISHED".to_owned(),
+        Change::Ending => format!("* CALL_ENDING{why}"),
+        Change::Ended => format!("* CALL_END{why}"),
+    }
+}
