@@ -23,6 +23,7 @@ use self::phone::{Captured, Phone};
 use crate::backend::embedded::{Embedded, Settings, Udp};
 use crate::config::Config;
 use crate::server;
+use crate::server::journal::Journal;
 
 /// The phones and the ports they ask for; when one is taken, any other does.
 const PHONES: [(&str, u16); 3] = [("alice", 5071), ("bob", 5072), ("cindy", 5073)];
@@ -47,7 +48,9 @@ pub async fn run(
     let listener = server::bind(&config.ws_server).await?;
     let udp = Udp::listen(&config.sip.listen).await?;
     let sip = udp.local();
-    let backend = Arc::new(Embedded::start(udp, Settings::of(&config.sip))?);
+    let journal = Arc::new(Journal::default());
+    let settings = Settings::of(&config.sip);
+    let backend = Arc::new(Embedded::start(udp, settings, journal.clone())?);
     let (captured, mut capture) = mpsc::channel(CAPTURE);
     let mut phones = Vec::new();
     for (name, port) in PHONES {
@@ -60,7 +63,7 @@ pub async fn run(
         tokio::spawn(async move {
             // Dropping the sender stops the server just as sending does.
             let stopped = async { drop(stopped.await) };
-            server::serve(listener, &config, backend, stopped).await;
+            server::serve(listener, &config, backend, journal, stopped).await;
         })
     };
     let uris: Vec<&str> = phones.iter().map(|phone| phone.uri.as_str()).collect();

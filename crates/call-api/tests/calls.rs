@@ -19,6 +19,7 @@ use call_api::config::Limits;
 use call_api::server::Phase;
 use call_api::server::commands::Commands;
 use call_api::server::connection::Connection;
+use call_api::server::journal::Journal;
 use call_api::server::outbox::Outbox;
 use engine::phone::{Answer, Notify, OnRefer};
 use expect_test::{Expect, expect};
@@ -60,7 +61,9 @@ impl Backend for Lab {
 /// Places one call in a lab that was prepared so, and compares what the client sees.
 async fn check(params: &str, prepare: fn(&mut World), transcript: Expect) {
     let (_phase, follow) = watch::channel(Phase::Serving);
-    let commands = Arc::new(Commands::new(Arc::new(Lab(prepare)), &Limits::default(), follow));
+    let journal = Arc::new(Journal::default());
+    let commands =
+        Arc::new(Commands::new(Arc::new(Lab(prepare)), journal, &Limits::default(), follow));
     let (outbox, mut outgoing) = Outbox::channel(1 << 20);
     let connection = Connection::new(commands, outbox);
     let request = format!(
@@ -86,10 +89,11 @@ fn masked(message: &str) -> String {
         match parts[at - 2] {
             "cmd_id" => parts[at] = "CMD",
             "time" => parts[at] = "T",
+            "cursor" => parts[at] = "C",
             _ => {}
         }
     }
-    parts.join("\"")
+    parts.join("\"").replace(r#","cursor":"C""#, "")
 }
 
 const REFER: &str = r#","mode":"refer""#;

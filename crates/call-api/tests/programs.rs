@@ -24,7 +24,14 @@ async fn start_server() -> String {
     let url = format!("ws://{}/call-api", listener.local_addr().unwrap());
     let config = Config { ws_server, ..Config::default() };
     tokio::spawn(async move {
-        server::serve(listener, &config, Arc::new(Fake::default()), std::future::pending()).await
+        server::serve(
+            listener,
+            &config,
+            Arc::new(Fake::default()),
+            Arc::default(),
+            std::future::pending(),
+        )
+        .await
     });
     url
 }

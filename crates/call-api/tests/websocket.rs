@@ -54,7 +54,7 @@ impl TestServer {
                         std::future::pending::<()>().await;
                     }
                 };
-                server::serve(listener, &config, backend, shutdown).await;
+                server::serve(listener, &config, backend, Arc::default(), shutdown).await;
             }
         });
         Self { address, backend, stop, task }

@@ -12,6 +12,7 @@ use super::error::{ErrorKind, RequestError};
 use super::param::{
     CallId, CommandId, DisplayName, ExtraHeaders, Param, Params, SipUri, nearest, quoted,
 };
+use super::query::Query;
 
 /// Start a call between two participants (RFC 5359 §2.18, click to dial).
 ///
@@ -184,7 +185,7 @@ impl Param for Mode {
 }
 
 fn unknown_method(method: &str) -> RequestError {
-    let hint = nearest(method, Command::NAMES)
+    let hint = nearest(method, Command::NAMES.into_iter().chain(Query::NAMES))
         .map_or(String::new(), |name| format!(", did you mean \"{name}\"?"));
     RequestError::new(ErrorKind::MethodNotFound, format!("unknown method {}{hint}", quoted(method)))
 }

@@ -92,19 +92,26 @@ pub fn parse(text: &str) -> Incoming {
 
 /// A reply with a result.
 #[must_use]
-pub fn result(id: &RequestId, result: &impl Serialize) -> Value {
-    serde_json::json!({"jsonrpc": "2.0", "id": id, "result": result})
+pub fn result(id: &RequestId, result: &impl Serialize) -> String {
+    #[derive(Serialize)]
+    struct Reply<'a, R> {
+        id: &'a RequestId,
+        jsonrpc: &'static str,
+        result: &'a R,
+    }
+    serde_json::to_string(&Reply { id, jsonrpc: "2.0", result })
+        .expect("results are structs of strings, lists and numbers, which JSON can hold")
 }
 
 /// A reply with an error.
 #[must_use]
-pub fn error(id: &RequestId, error: &RequestError) -> Value {
+pub fn error(id: &RequestId, error: &RequestError) -> String {
     let body = serde_json::json!({
         "code": error.kind.code(),
         "message": error.message,
         "data": {"kind": error.kind.name()},
     });
-    serde_json::json!({"jsonrpc": "2.0", "id": id, "error": body})
+    serde_json::json!({"jsonrpc": "2.0", "id": id, "error": body}).to_string()
 }
 
 fn request(value: Value) -> Result<Request, Refusal> {

@@ -4,13 +4,17 @@
 //! are parsed once, into types that cannot hold a value the rest of the program would have to
 //! refuse. How events are spelled on the wire is the business of `server::dialect`.
 
+pub mod call;
 pub mod command;
 pub mod error;
 pub mod event;
 pub mod jsonrpc;
 pub mod param;
+pub mod query;
 
+pub use call::{Call, CallChange, CallEvent};
 pub use command::{CallEnd, CallStart, Command, Echo, Invocation, Mode};
 pub use error::{CommandError, ErrorKind, Origin, RequestError};
 pub use event::{Done, Event, EventKind, Side};
 pub use param::{CallId, CommandId, DisplayName, ExtraHeaders, SipUri};
+pub use query::{Cursor, Filter, Query, Subscribe};

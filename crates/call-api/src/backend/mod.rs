@@ -14,17 +14,17 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use self::embedded::Embedded;
-use crate::api::{Command, CommandError, Done, Event};
+use crate::api::{CallEvent, Command, CommandError, Done, Event};
 use crate::config::Config;
 
-/// The backend that a configuration asks for, ready to run commands.
+/// The backend that a configuration asks for, ready to run commands. It tells `sink` of calls.
 ///
 /// # Errors
 ///
 /// When its sockets cannot be bound.
-pub async fn connect(config: &Config) -> io::Result<Arc<dyn Backend>> {
+pub async fn connect(config: &Config, sink: Arc<dyn EventSink>) -> io::Result<Arc<dyn Backend>> {
     let udp = embedded::Udp::listen(&config.sip.listen).await?;
-    Ok(Arc::new(Embedded::start(udp, embedded::Settings::of(&config.sip))?))
+    Ok(Arc::new(Embedded::start(udp, embedded::Settings::of(&config.sip), sink)?))
 }
 
 /// Runs a command to its end. There is no third way out beside success and failure.
@@ -33,6 +33,13 @@ pub trait Backend: Send + Sync {
     ///
     /// A backend may panic: that costs the one command. It must not block its thread.
     fn run(&self, command: Command, progress: Progress) -> Outcome<'_>;
+}
+
+/// Where a backend tells what becomes of calls, those that no command caused included. It is given
+/// one when it is made.
+pub trait EventSink: Send + Sync {
+    /// Takes the next transition of a call. Never waits.
+    fn call(&self, event: CallEvent);
 }
 
 /// What [`Backend::run`] returns.

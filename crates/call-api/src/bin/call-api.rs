@@ -9,9 +9,11 @@
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use call_api::args::with_two_dashes;
 use call_api::config::{self, Config, Loaded};
+use call_api::server::journal::Journal;
 use call_api::{backend, demo, server, telemetry};
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
@@ -79,12 +81,13 @@ async fn serve(loaded: &Loaded) -> io::Result<()> {
     }
     let listener = server::bind(&config.ws_server).await?;
     let shutdown = stop_signal()?;
-    let backend = backend::connect(config).await?;
+    let journal = Arc::new(Journal::default());
+    let backend = backend::connect(config, journal.clone()).await?;
     let address = listener.local_addr()?;
     tracing::info!(file = ?loaded.file, changes = ?config.changes(), "configured");
     tracing::info!("clients: ws://{address}{}", config.ws_server.http_path);
     tracing::info!("SIP: {}", sip_line(config));
-    server::serve(listener, config, backend, shutdown).await;
+    server::serve(listener, config, backend, journal, shutdown).await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -130,7 +133,7 @@ async fn check(Loaded { config, file, warnings }: &Loaded) -> io::Result<()> {
     warnings.iter().for_each(|warning| println!("warning: {warning}"));
     let listener = server::bind(ws_server).await?;
     println!("clients: ws://{}{}", listener.local_addr()?, ws_server.http_path);
-    backend::connect(config).await?;
+    backend::connect(config, Arc::new(Journal::default())).await?;
     println!("SIP: {}", sip_line(config));
     telemetry::init(log)?;
     match &log.file_path {

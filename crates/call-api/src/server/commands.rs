@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
+use super::journal::Journal;
 use super::retries::{Retries, Seen};
 use crate::api::{CommandId, ErrorKind, Invocation, RequestError};
 use crate::backend::Backend;
@@ -32,6 +33,8 @@ pub enum Phase {
 pub struct Commands {
     /// Runs them.
     pub(super) backend: Arc<dyn Backend>,
+    /// Everything that clients are told.
+    pub(super) journal: Arc<Journal>,
     /// For commands without a deadline of their own.
     pub(super) default_timeout: Duration,
     /// Followed by every running command.
@@ -55,11 +58,17 @@ pub(super) enum Admission {
 impl Commands {
     /// No command runs yet.
     #[must_use]
-    pub fn new(backend: Arc<dyn Backend>, limits: &Limits, phase: watch::Receiver<Phase>) -> Self {
+    pub fn new(
+        backend: Arc<dyn Backend>,
+        journal: Arc<Journal>,
+        limits: &Limits,
+        phase: watch::Receiver<Phase>,
+    ) -> Self {
         let slots = Arc::new(Semaphore::new(limits.commands as usize));
         let default_timeout = limits.command_timeout;
         Self {
             backend,
+            journal,
             default_timeout,
             phase,
             capacity: limits.commands,

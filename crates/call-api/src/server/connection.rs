@@ -4,22 +4,25 @@
 //! `Started`, `Error` and `Ended` are said here and nowhere else. The reply goes out before the
 //! command begins, so it comes before any notification; `live` sees to it that exactly one `Ended`
 //! comes last. A command does not depend on its connection: when the client is gone, its
-//! notifications go nowhere and the command runs on.
+//! notifications go nowhere and the command runs on. Queries (`queries`) are answered by their
+//! reply.
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::Instrument;
 
 use super::commands::{Admission, Commands, Phase, Slot};
-use super::dialect::{self, Started};
+use super::dialect::{self, Mark, Started};
+use super::journal::Notice;
 use super::outbox::Outbox;
-use crate::api::jsonrpc::{self, Incoming, Refusal, Request};
-use crate::api::{CommandError, CommandId, Done, Event, Invocation};
+use super::queries::Begun;
+use super::subscriptions::Subscriptions;
+use crate::api::jsonrpc::{self, Incoming, Refusal, Request, RequestId};
+use crate::api::{CommandError, CommandId, Done, Event, Invocation, Query, RequestError};
 use crate::backend::Progress;
 
 /// How much longer than its deadline a backend may take to end a command properly: a half-made call
@@ -28,12 +31,13 @@ const GRACE: Duration = Duration::from_secs(40);
 
 /// One client.
 pub struct Connection {
-    commands: Arc<Commands>,
+    pub(super) commands: Arc<Commands>,
     outbox: Outbox,
+    pub(super) subscriptions: Mutex<Subscriptions>,
 }
 
 /// A command that was admitted and not begun.
-struct Start {
+pub(super) struct Start {
     cmd_id: CommandId,
     invocation: Invocation,
     slot: Slot,
@@ -43,25 +47,29 @@ impl Connection {
     /// A client whose replies and notifications leave by `outbox`.
     #[must_use]
     pub fn new(commands: Arc<Commands>, outbox: Outbox) -> Self {
-        Self { commands, outbox }
+        Self { commands, outbox, subscriptions: Mutex::default() }
     }
 
     /// Handles one message: replies, then begins the commands that it started. Needs a tokio
     /// runtime.
     pub fn receive(&self, text: &str) {
-        let mut starts = Vec::new();
+        let mut begun = Begun::default();
         let reply = match jsonrpc::parse(text) {
-            Incoming::Single(request) => self.answer(request, &mut starts),
+            Incoming::Single(request) => self.answer(request, &mut begun),
             Incoming::Batch(requests) => {
                 let replies: Vec<_> =
-                    requests.into_iter().filter_map(|r| self.answer(r, &mut starts)).collect();
-                (!replies.is_empty()).then_some(Value::Array(replies))
+                    requests.into_iter().filter_map(|r| self.answer(r, &mut begun)).collect();
+                (!replies.is_empty()).then(|| format!("[{}]", replies.join(",")))
             }
         };
         if let Some(reply) = reply {
-            self.outbox.push(reply.to_string());
+            self.outbox.reply(reply);
         }
-        for start in starts {
+        for (subscription, from) in begun.subscriptions {
+            let (journal, outbox) = (Arc::clone(&self.commands.journal), self.outbox.clone());
+            tokio::spawn(subscription.run(journal, outbox, from).in_current_span());
+        }
+        for start in begun.starts {
             let span = tracing::info_span!("command", cmd_id = %start.cmd_id, method = start.invocation.command.name());
             tokio::spawn(
                 live(Arc::clone(&self.commands), start, self.outbox.clone()).instrument(span),
@@ -70,11 +78,15 @@ impl Connection {
     }
 
     /// The reply to one request, unless it is a notification.
-    fn answer(&self, request: Result<Request, Refusal>, starts: &mut Vec<Start>) -> Option<Value> {
+    fn answer(&self, request: Result<Request, Refusal>, begun: &mut Begun) -> Option<String> {
         let Request { id, method, params } = match request {
             Ok(request) => request,
             Err(Refusal { id, error }) => return Some(jsonrpc::error(&id, &error)),
         };
+        if let Some(query) = Query::parse(&method, &params) {
+            let reply = query.and_then(|query| self.query(query, id.as_ref(), begun));
+            return reply.unwrap_or_else(|error| refused(id.as_ref(), &error));
+        }
         let admitted = Invocation::parse(&method, params).and_then(|invocation| {
             self.commands.admit(&invocation).map(|admission| (invocation, admission))
         });
@@ -82,16 +94,18 @@ impl Connection {
         match admitted {
             Ok((invocation, Admission::Start(cmd_id, slot))) => {
                 let reply = reply(Started::new(&cmd_id, false));
-                starts.push(Start { cmd_id, invocation, slot });
+                begun.starts.push(Start { cmd_id, invocation, slot });
                 reply
             }
             Ok((_, Admission::Retry(cmd_id))) => reply(Started::new(&cmd_id, true)),
-            Err(error) => {
-                tracing::info!(%error, kind = error.kind.name(), "request refused");
-                id.as_ref().map(|id| jsonrpc::error(id, &error))
-            }
+            Err(error) => refused(id.as_ref(), &error),
         }
     }
+}
+
+fn refused(id: Option<&RequestId>, error: &RequestError) -> Option<String> {
+    tracing::info!(%error, kind = error.kind.name(), "request refused");
+    id.map(|id| jsonrpc::error(id, error))
 }
 
 /// The life of a command after its `Started`: events in order, on failure one `Error`, then always
@@ -100,9 +114,15 @@ async fn live(commands: Arc<Commands>, start: Start, outbox: Outbox) {
     let Start { cmd_id, mut invocation, slot } = start;
     invocation.command.default_timeout(commands.default_timeout);
     let verbose = invocation.verbose;
+    let journal = Arc::clone(&commands.journal);
+    let tell = |notice: Notice| {
+        let record = journal.command(cmd_id.clone(), notice);
+        let mark = Mark::own(journal.cursor(record.number));
+        outbox.push(dialect::notification_of(&record, &mark));
+    };
     let notify = |event: Event| {
         if verbose || !event.kind.is_provisional() {
-            outbox.push(dialect::event(&cmd_id, &event, SystemTime::now()));
+            tell(Notice::Event(event));
         }
     };
     tracing::info!("started");
@@ -136,10 +156,14 @@ async fn live(commands: Arc<Commands>, start: Start, outbox: Outbox) {
         Err(CommandError::Internal(bug)) => tracing::error!(bug, "ended"),
         Err(error) => tracing::info!(%error, "ended"),
     }
-    if let Err(error) = &outcome {
-        outbox.push(dialect::error(&cmd_id, error));
-    }
-    outbox.push(dialect::ended(&cmd_id, outcome.as_ref().ok()));
+    let done = match outcome {
+        Ok(done) => Some(done),
+        Err(error) => {
+            tell(Notice::Error(error));
+            None
+        }
+    };
+    tell(Notice::Ended(done));
     drop(slot);
 }
 

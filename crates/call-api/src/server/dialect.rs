@@ -3,20 +3,24 @@
 //! The only file that knows the names of events and the members of notifications. Clients may rely
 //! on the members `cmd_id` and `data`; the others are extras.
 
+mod watch;
+
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde_json::Value;
 
+pub use self::watch::{CallShown, Calls, Mark, Subscribed, Unsubscribed, notification_of};
+use super::journal::Notice;
 use crate::api::{CallId, CommandError, CommandId, Done, Event, EventKind, Origin, Side, SipUri};
 
 /// The result of a request whose command was started, now or when it first came.
 #[derive(Debug, Serialize)]
 pub struct Started<'a> {
     cmd_id: &'a CommandId,
-    status: &'static str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     replayed: bool,
+    status: &'static str,
 }
 
 impl<'a> Started<'a> {
@@ -27,9 +31,22 @@ impl<'a> Started<'a> {
     }
 }
 
+/// What a client is told of its command.
+fn command_notification(
+    cmd_id: &CommandId,
+    notice: &Notice,
+    time: SystemTime,
+    mark: &Mark<'_>,
+) -> String {
+    match notice {
+        Notice::Event(happened) => event(cmd_id, happened, time, mark),
+        Notice::Error(failure) => error(cmd_id, failure, mark),
+        Notice::Ended(done) => ended(cmd_id, done.as_ref(), mark),
+    }
+}
+
 /// A notification: something happened.
-#[must_use]
-pub fn event(cmd_id: &CommandId, event: &Event, time: SystemTime) -> String {
+fn event(cmd_id: &CommandId, event: &Event, time: SystemTime, mark: &Mark<'_>) -> String {
     #[derive(Serialize)]
     struct Params<'a> {
         cmd_id: &'a CommandId,
@@ -45,6 +62,8 @@ pub fn event(cmd_id: &CommandId, event: &Event, time: SystemTime) -> String {
         #[serde(skip_serializing_if = "Option::is_none")]
         params: Option<&'a Value>,
         time: String,
+        #[serde(flatten)]
+        mark: &'a Mark<'a>,
     }
     let sip_code = match event.kind {
         EventKind::TransferProgress { sip_code } => Some(sip_code),
@@ -60,19 +79,20 @@ pub fn event(cmd_id: &CommandId, event: &Event, time: SystemTime) -> String {
     let uri = event.uri.as_ref();
     notification(
         "Event",
-        &Params { cmd_id, data, callid, leg, uri, sip_code, params, time: rfc3339(time) },
+        &Params { cmd_id, data, callid, leg, uri, sip_code, params, time: rfc3339(time), mark },
     )
 }
 
 /// A notification: the command failed. `Ended` follows.
-#[must_use]
-pub fn error(cmd_id: &CommandId, error: &CommandError) -> String {
+fn error(cmd_id: &CommandId, error: &CommandError, mark: &Mark<'_>) -> String {
     #[derive(Serialize)]
     struct Params<'a> {
         cmd_id: &'a CommandId,
         code: i32,
         message: String,
         data: Data<'a>,
+        #[serde(flatten)]
+        mark: &'a Mark<'a>,
     }
     #[derive(Serialize)]
     struct Data<'a> {
@@ -111,20 +131,22 @@ pub fn error(cmd_id: &CommandId, error: &CommandError) -> String {
     }
     notification(
         "Error",
-        &Params { cmd_id, code: error.kind().code(), message: error.to_string(), data },
+        &Params { cmd_id, code: error.kind().code(), message: error.to_string(), data, mark },
     )
 }
 
 /// A notification: nothing more will come of this command. `done` is `None` after an error.
-#[must_use]
-pub fn ended(cmd_id: &CommandId, done: Option<&Done>) -> String {
+fn ended(cmd_id: &CommandId, done: Option<&Done>, mark: &Mark<'_>) -> String {
     #[derive(Serialize)]
     struct Params<'a> {
         cmd_id: &'a CommandId,
         #[serde(skip_serializing_if = "Option::is_none")]
         callid: Option<&'a CallId>,
+        #[serde(flatten)]
+        mark: &'a Mark<'a>,
     }
-    notification("Ended", &Params { cmd_id, callid: done.and_then(|done| done.callid.as_ref()) })
+    let callid = done.and_then(|done| done.callid.as_ref());
+    notification("Ended", &Params { cmd_id, callid, mark })
 }
 
 fn notification(method: &'static str, params: &impl Serialize) -> String {

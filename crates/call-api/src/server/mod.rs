@@ -8,9 +8,12 @@
 pub mod commands;
 pub mod connection;
 pub mod dialect;
+pub mod journal;
 mod origin;
 pub mod outbox;
+mod queries;
 pub mod retries;
+pub mod subscriptions;
 mod ws;
 
 use std::convert::Infallible;
@@ -35,6 +38,7 @@ use crate::backend::Backend;
 use crate::config::{Config, Limits, WsServer};
 use commands::Commands;
 pub use commands::Phase;
+use journal::Journal;
 
 /// How long a client may take to send the head of an HTTP request.
 const REQUEST_HEAD: Duration = Duration::from_secs(10);
@@ -86,16 +90,17 @@ pub async fn bind(ws_server: &WsServer) -> io::Result<TcpListener> {
 }
 
 /// Serves clients until `shutdown` and the end of every command, or of `limits.drain` if that comes
-/// first.
+/// first. The backend tells of calls in `journal`.
 pub async fn serve(
     listener: TcpListener,
     config: &Config,
     backend: Arc<dyn Backend>,
+    journal: Arc<Journal>,
     shutdown: impl Future<Output = ()>,
 ) {
     let limits = config.limits.clone();
     let (phase, follow) = watch::channel(Phase::Serving);
-    let commands = Arc::new(Commands::new(backend, &limits, follow.clone()));
+    let commands = Arc::new(Commands::new(backend, journal, &limits, follow.clone()));
     let own_host = config.ws_server.host.clone();
     let server = Arc::new(Server {
         commands: Arc::clone(&commands),

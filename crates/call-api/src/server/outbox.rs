@@ -33,6 +33,8 @@ pub struct Outgoing {
 #[derive(Debug)]
 pub struct Message {
     text: String,
+    /// The room it takes.
+    size: usize,
     room: Arc<Room>,
 }
 
@@ -59,15 +61,30 @@ impl Outbox {
     /// Leaves a message. Without room for it the client will be disconnected; after it is gone
     /// messages go nowhere.
     pub fn push(&self, text: String) {
+        let size = text.len() + OVERHEAD;
+        self.leave(text, size);
+    }
+
+    /// Leaves a reply, which may be longer than the queue: it takes a little more than half of it
+    /// at most, so that no further request is read before it is sent.
+    pub fn reply(&self, text: String) {
+        let size = (text.len() + OVERHEAD).min(self.room.bound / 2 + 1);
+        self.leave(text, size);
+    }
+
+    /// Gives the client up: it will be disconnected, and nothing more is queued.
+    pub fn cut(&self) {
+        self.room.overflowed.send_replace(true);
+    }
+
+    fn leave(&self, text: String, size: usize) {
         if *self.room.overflowed.borrow() {
             return; // Nothing may follow the gap.
         }
-        let size = text.len() + OVERHEAD;
         let used = self.room.used.fetch_add(size, Ordering::AcqRel) + size;
-        let message = Message { text, room: Arc::clone(&self.room) };
+        let message = Message { text, size, room: Arc::clone(&self.room) };
         if used > self.room.bound {
-            self.room.overflowed.send_replace(true);
-            return;
+            return self.cut();
         }
         // Fails only when the writer is gone, and with it the client.
         drop(self.queue.try_send(message));
@@ -75,8 +92,23 @@ impl Outbox {
 
     /// Waits until less than half of the queue is used.
     pub async fn has_room(&self) {
-        while self.room.used.load(Ordering::Acquire) > self.room.bound / 2 {
-            self.room.freed.notified().await;
+        self.uses_at_most(self.room.bound / 2).await;
+    }
+
+    /// Waits until less than a quarter of the queue is used: those who have as much to say as the
+    /// client can read leave room for its requests and their replies.
+    pub async fn has_ample_room(&self) {
+        self.uses_at_most(self.room.bound / 4).await;
+    }
+
+    async fn uses_at_most(&self, size: usize) {
+        loop {
+            // Made before looking, so that no signal is missed.
+            let freed = self.room.freed.notified();
+            if self.room.used.load(Ordering::Acquire) <= size {
+                return;
+            }
+            freed.await;
         }
     }
 }
@@ -91,8 +123,8 @@ impl Message {
 
 impl Drop for Message {
     fn drop(&mut self) {
-        self.room.used.fetch_sub(self.text.len() + OVERHEAD, Ordering::AcqRel);
-        self.room.freed.notify_one();
+        self.room.used.fetch_sub(self.size, Ordering::AcqRel);
+        self.room.freed.notify_waiters();
     }
 }
 
@@ -133,6 +165,35 @@ mod tests {
         assert!(*outgoing.overflowed.borrow());
         assert_eq!(outgoing.messages.try_recv().unwrap().text(), "x".repeat(900));
         outbox.push("z".to_owned());
+        assert!(outgoing.messages.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn everybody_who_waits_goes_on_when_one_long_message_has_been_sent() {
+        let (outbox, mut outgoing) = Outbox::channel(1000);
+        outbox.push("x".repeat(900));
+        let (one, other) = (outbox.clone(), outbox.clone());
+        let waiters = [
+            tokio::spawn(async move { one.has_room().await }),
+            tokio::spawn(async move { other.has_ample_room().await }),
+        ];
+        tokio::task::yield_now().await;
+        drop(outgoing.messages.try_recv());
+        for waiter in waiters {
+            waiter.await.unwrap();
+        }
+    }
+
+    #[test]
+    fn a_reply_may_be_longer_than_the_queue_but_a_second_one_has_to_wait() {
+        let (outbox, mut outgoing) = Outbox::channel(1000);
+        outbox.reply("x".repeat(5000));
+        outbox.push("y".repeat(100));
+        assert!(!*outgoing.overflowed.borrow());
+        outbox.reply("z".repeat(5000));
+        assert!(*outgoing.overflowed.borrow());
+        assert_eq!(outgoing.messages.try_recv().unwrap().text().len(), 5000);
+        assert_eq!(outgoing.messages.try_recv().unwrap().text().len(), 100);
         assert!(outgoing.messages.try_recv().is_err());
     }
 

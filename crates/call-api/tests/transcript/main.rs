@@ -1,7 +1,7 @@
 //! Transcripts: what one client sends (`>`) and what it gets (`<`), on a backend without SIP.
 //!
-//! Ids that the server chose are shown as `cmd-1`, `cmd-2`, … in the order they appear, times as
-//! `T`. After each request the transcript waits until the commands it started have ended.
+//! Ids that the server chose are shown as `cmd-1`, `cmd-2`, … or `sub-1`, … in the order they appear,
+//! times as `T`; cursors are shown in subscriptions only. After each request the transcript waits until the commands it started have ended.
 //! `UPDATE_EXPECT=1` rewrites the expectations.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -12,6 +12,8 @@ mod flows;
 mod outcomes;
 mod random;
 mod retries;
+mod subscriptions;
+mod watching;
 
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ use call_api::config::Limits;
 use call_api::server::Phase;
 use call_api::server::commands::Commands;
 use call_api::server::connection::Connection;
+use call_api::server::journal::{CAPACITY, Journal};
 use call_api::server::outbox::{Outbox, Outgoing};
 use expect_test::Expect;
 use tokio::sync::watch;
@@ -38,9 +41,11 @@ struct Client {
     outgoing: Outgoing,
     commands: Arc<Commands>,
     backend: Arc<Fake>,
+    journal: Arc<Journal>,
     phase: Arc<watch::Sender<Phase>>,
     transcript: String,
-    ids: Vec<String>,
+    /// What the server chose, and how it is shown.
+    ids: Vec<(String, String)>,
 }
 
 impl Client {
@@ -49,20 +54,28 @@ impl Client {
     }
 
     fn with_limits(limits: &Limits) -> Self {
+        Self::with_journal_of(CAPACITY, limits)
+    }
+
+    /// The journal of this client's server keeps so many bytes.
+    fn with_journal_of(journal_bytes: usize, limits: &Limits) -> Self {
         let backend = Arc::new(Fake::default());
         let (phase, follow) = watch::channel(Phase::Serving);
-        let commands = Arc::new(Commands::new(backend.clone(), limits, follow));
-        Self::connect(commands, backend, Arc::new(phase))
+        let journal = Arc::new(Journal::new(0xa, journal_bytes));
+        let commands = Commands::new(backend.clone(), journal.clone(), limits, follow);
+        Self::connect(Arc::new(commands), backend, journal, Arc::new(phase))
     }
 
     /// Another client of the same server.
     fn another(&self) -> Self {
-        Self::connect(self.commands.clone(), self.backend.clone(), self.phase.clone())
+        let Self { commands, backend, journal, phase, .. } = self;
+        Self::connect(commands.clone(), backend.clone(), journal.clone(), phase.clone())
     }
 
     fn connect(
         commands: Arc<Commands>,
         backend: Arc<Fake>,
+        journal: Arc<Journal>,
         phase: Arc<watch::Sender<Phase>>,
     ) -> Self {
         let (outbox, outgoing) = Outbox::channel(64 << 20);
@@ -72,6 +85,7 @@ impl Client {
             outgoing,
             commands,
             backend,
+            journal,
             phase,
             transcript: String::new(),
             ids: Vec::new(),
@@ -90,7 +104,7 @@ impl Client {
     /// Sends a request and writes down what comes back at once.
     fn begin(&mut self, request: &str) {
         self.transcript += &format!("> {request}\n");
-        self.connection.receive(request);
+        self.connection.receive(&self.with_ids(request));
         self.write_down();
     }
 
@@ -119,8 +133,16 @@ impl Client {
     }
 
     fn write_line(&mut self, message: &str) {
-        let message = mask_time(self.mask_ids(message));
+        let message = without_own_cursor(&mask_times(&self.mask_ids(message)));
         self.transcript += &format!("< {message}\n");
+    }
+
+    /// A request in which the shown ids are the server's own.
+    fn with_ids(&self, request: &str) -> String {
+        let fill = |text: String, (id, name): &(String, String)| {
+            text.replace(&format!("\"{name}\""), &format!("\"{id}\""))
+        };
+        self.ids.iter().fold(request.to_owned(), fill)
     }
 
     /// Replaces every UUID.
@@ -129,12 +151,16 @@ impl Client {
         for part in message.split_inclusive('"') {
             let id = part.trim_end_matches('"');
             if id.len() == 36 && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
-                let known = self.ids.iter().position(|known| known == id);
-                let number = known.unwrap_or_else(|| {
-                    self.ids.push(id.to_owned());
+                let known = self.ids.iter().position(|(known, _)| known == id);
+                let at = known.unwrap_or_else(|| {
+                    let is_subscription = masked.ends_with("\"subscription\":\"");
+                    let kind = if is_subscription { "sub" } else { "cmd" };
+                    let before = self.ids.iter().filter(|(_, name)| name.starts_with(kind));
+                    let name = format!("{kind}-{}", before.count() + 1);
+                    self.ids.push((id.to_owned(), name));
                     self.ids.len() - 1
                 });
-                masked += &format!("cmd-{}\"", number + 1);
+                masked += &format!("{}\"", self.ids[at].1);
             } else {
                 masked += part;
             }
@@ -143,14 +169,21 @@ impl Client {
     }
 }
 
-/// Replaces the time of an event.
-fn mask_time(message: String) -> String {
-    const MEMBER: &str = r#""time":""#;
-    match message.find(MEMBER).map(|at| at + MEMBER.len()) {
-        Some(at) if message[at..].starts_with("20") => {
-            let length = "2026-11-23T09:00:00.000Z".len();
-            format!("{}T{}", &message[..at], &message[at + length..])
+/// Replaces every time.
+fn mask_times(message: &str) -> String {
+    let is_time = |part: &str| part.len() == 24 && part.starts_with("20") && part.ends_with('Z');
+    let parts: Vec<_> = message.split('"').map(|p| if is_time(p) { "T" } else { p }).collect();
+    parts.join("\"")
+}
+
+/// Leaves out the cursor of a notification that belongs to no subscription.
+fn without_own_cursor(message: &str) -> String {
+    const MEMBER: &str = r#","cursor":""#;
+    match message.find(MEMBER) {
+        Some(at) if message.contains("cmd_id") && !message.contains("subscription") => {
+            let end = message[at + MEMBER.len()..].find('"').expect("a string ends");
+            format!("{}{}", &message[..at], &message[at + MEMBER.len() + end + 1..])
         }
-        _ => message,
+        _ => message.to_owned(),
     }
 }

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use crate::Client;
 
 /// xorshift64*: enough chance for a test, and the same on every machine.
-struct Chance(u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -40,8 +40,19 @@ impl Chance {
     /// A request that is right more often than not.
     fn request(&mut self) -> Value {
         let users = ["alice", "bob", "busy", "silent", "gone", "broken", "hang", "panic"];
-        let method =
-            self.one_of(&["CallStart", "CallStart", "CallEnd", "Echo", "CallHold", "rpc.x"]);
+        let method = self.one_of(&[
+            "CallStart",
+            "CallStart",
+            "CallStart",
+            "CallEnd",
+            "CallEnd",
+            "Echo",
+            "CallHold",
+            "rpc.x",
+            "CallList",
+            "Subscribe",
+            "Unsubscribe",
+        ]);
         let mut params = match method {
             "CallStart" => json!({
                 "caller": format!("sip:{}@h", self.one_of(&users[..6])),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{CommandId, Config, Engine, Input, Output};
@@ -12,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::translate::{self, Parties};
 use super::udp::Udp;
-use super::{Progress, Settings};
+use super::{EventSink, Progress, Settings};
 use crate::api::{Command, CommandError, Done};
 
 /// Datagrams taken from the socket before commands and timers get their turn.
@@ -39,13 +40,14 @@ struct Running {
 pub(super) struct Driver {
     engine: Engine,
     udp: Udp,
+    sink: Arc<dyn EventSink>,
     running: HashMap<CommandId, Running>,
     last_command: u64,
     resolved: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
 }
 
 impl Driver {
-    pub(super) fn new(udp: Udp, settings: Settings) -> io::Result<Self> {
+    pub(super) fn new(udp: Udp, settings: Settings, sink: Arc<dyn EventSink>) -> io::Result<Self> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
         // Whoever can reach a loopback address may use this machine anyway.
@@ -55,6 +57,7 @@ impl Driver {
         Ok(Self {
             engine: Engine::new(config, seed),
             udp,
+            sink,
             running: HashMap::new(),
             last_command: 0,
             resolved: mpsc::channel(RESOLVED_QUEUE),
@@ -129,6 +132,7 @@ impl Driver {
                     let _ = running.done.send(translate::outcome(result));
                 }
             }
+            engine::Event::Call(event) => self.sink.call(translate::call(*event)),
             engine::Event::Bug(text) => tracing::error!(%text, "caught a bug; it cost one call"),
         }
     }

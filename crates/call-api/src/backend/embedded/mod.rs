@@ -9,12 +9,13 @@ pub mod translate;
 mod udp;
 
 use std::io;
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
 use self::driver::{Driver, Order};
 pub use self::udp::Udp;
-use super::{Backend, Outcome, Progress};
+use super::{Backend, EventSink, Outcome, Progress};
 use crate::api::{Command, CommandError, Done, Event, EventKind};
 use crate::config::Sip;
 
@@ -49,21 +50,21 @@ impl Settings {
 }
 
 impl Embedded {
-    /// Starts the engine on a socket. It runs until the value is dropped and its last command is
+    /// Starts the engine on a socket; it tells `sink` of every call. It runs until the value is dropped and its last command is
     /// over; calls that stand then are left to the phones.
     ///
     /// # Errors
     ///
     /// When the socket listens on every address and no other name is advertised, or when the
     /// operating system has no entropy.
-    pub fn start(udp: Udp, settings: Settings) -> io::Result<Self> {
+    pub fn start(udp: Udp, settings: Settings, sink: Arc<dyn EventSink>) -> io::Result<Self> {
         if udp.local().ip().is_unspecified() && settings.advertise.is_none() {
             let message =
                 format!("sip.listen {} is no address to answer to: set sip.advertise", udp.local());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let (orders, queue) = mpsc::channel(COMMAND_QUEUE);
-        let driver = Driver::new(udp, settings)?;
+        let driver = Driver::new(udp, settings, sink)?;
         tokio::spawn(driver.run(queue));
         Ok(Self { orders })
     }

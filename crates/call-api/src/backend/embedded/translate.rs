@@ -1,10 +1,12 @@
 //! The engine's words and the API's: the one place where the two meet. Public for those who drive
 //! an engine in another way than [`super::Embedded`] does, as tests in virtual time do.
 
-use engine::{Error, FailureKind, Step};
+use engine::{Change, Error, FailureKind, Step};
 
+use crate::api::call::{EndedBy, Ending, Party, Reached, Stage};
 use crate::api::{
-    CallId, CallStart, Command, CommandError, Done, Event, EventKind, Mode, Origin, Side, SipUri,
+    Call, CallChange, CallEvent, CallId, CallStart, Command, CommandError, Done, Event, EventKind,
+    Mode, Origin, Side, SipUri,
 };
 
 /// Who the two sides of a command are.
@@ -73,6 +75,57 @@ pub fn outcome(result: Result<Option<std::sync::Arc<str>>, Error>) -> Result<Don
     match result {
         Ok(made) => Ok(Done { callid: made.as_deref().and_then(call_id) }),
         Err(error) => Err(failure(error)),
+    }
+}
+
+/// A transition of a call.
+#[must_use]
+pub fn call(event: engine::CallEvent) -> CallEvent {
+    let engine::CallEvent { change, call } = event;
+    let change = match change {
+        Change::Created => CallChange::Created,
+        Change::Ringing(at) => CallChange::Ringing(side(at)),
+        Change::EarlyMedia(at) => CallChange::EarlyMedia(side(at)),
+        Change::Answered(at) => CallChange::Answered(side(at)),
+        Change::Established => CallChange::Established,
+        Change::Ending => CallChange::Ending,
+        Change::Ended => CallChange::Ended,
+    };
+    let id = call_id(&call.name.to_string()).expect("a number is visible ASCII");
+    let stage = match call.stage {
+        engine::Stage::Calling => Stage::Calling,
+        engine::Stage::Answered => Stage::Answered,
+        engine::Stage::Established => Stage::Established,
+        engine::Stage::Ending => Stage::Ending,
+    };
+    let ending = call.ending.map(|ending| Ending {
+        by: match ending.by {
+            engine::EndedBy::Party(by) => EndedBy::Party(side(by)),
+            engine::EndedBy::Command => EndedBy::Command,
+            engine::EndedBy::Engine => EndedBy::Server,
+        },
+        status: ending.status,
+        q850: ending.q850.and_then(|cause| u8::try_from(cause).ok()),
+    });
+    let (caller, callee) = (party(&call.caller), party(&call.callee));
+    let call = Call { id, callid: call_id(&call.call_id), stage, caller, callee, ending };
+    CallEvent { change, call }
+}
+
+fn party(party: &engine::Party) -> Party {
+    let reached = match party.reached {
+        engine::Reached::Calling => Reached::Calling,
+        engine::Reached::Ringing => Reached::Ringing,
+        engine::Reached::EarlyMedia => Reached::EarlyMedia,
+        engine::Reached::Answered => Reached::Answered,
+    };
+    Party { uri: SipUri::parse(&party.uri), reached }
+}
+
+fn side(side: engine::Side) -> Side {
+    match side {
+        engine::Side::Caller => Side::Caller,
+        engine::Side::Callee => Side::Callee,
     }
 }
 

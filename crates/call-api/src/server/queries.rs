@@ -1,0 +1,96 @@
+//! Queries: what is answered by its reply and starts no command.
+
+use std::sync::PoisonError;
+
+use serde::Serialize;
+
+use super::connection::{Connection, Start};
+use super::dialect::{CallShown, Calls, Subscribed, Unsubscribed};
+use super::journal::Found;
+use super::subscriptions::Subscription;
+use crate::api::jsonrpc::{self, RequestId};
+use crate::api::{CallId, ErrorKind, Filter, Query, RequestError, Subscribe};
+
+/// The most calls in the replies to one batch before a further list is refused. Otherwise a small
+/// batch could ask for any amount of memory.
+const LISTED: usize = 10_000;
+
+/// What one message has begun, and what may begin once its reply is on its way.
+#[derive(Default)]
+pub(super) struct Begun {
+    pub(super) starts: Vec<Start>,
+    /// Each with the number of the event it goes on from.
+    pub(super) subscriptions: Vec<(Subscription, u64)>,
+    listed: usize,
+}
+
+impl Connection {
+    /// The reply to a query, unless it was sent without an id.
+    pub(super) fn query(
+        &self,
+        query: Query,
+        id: Option<&RequestId>,
+        begun: &mut Begun,
+    ) -> Result<Option<String>, RequestError> {
+        match query {
+            Query::CallList => {
+                begun.may_list()?;
+                let (calls, cursor) = self.commands.journal.calls();
+                begun.listed += calls.len();
+                Ok(reply(id, &Calls::new(calls, cursor)))
+            }
+            Query::CallGet(name) => Ok(reply(id, &self.find(&name)?)),
+            Query::Subscribe(wanted) => self.subscribe(wanted, id, begun),
+            Query::Unsubscribe(name) => {
+                let mut open = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
+                open.close(&name)?;
+                Ok(reply(id, &Unsubscribed::new(&name)))
+            }
+        }
+    }
+
+    fn find(&self, name: &CallId) -> Result<CallShown, RequestError> {
+        match self.commands.journal.find(name) {
+            Found::One(call) => Ok(CallShown(call)),
+            Found::None => Err(RequestError::new(ErrorKind::NotFound, "no call with this Call-ID")),
+            Found::Several(ids) => {
+                let ids: Vec<_> = ids.iter().map(CallId::as_str).collect();
+                let message = format!("several calls have this Call-ID: {}", ids.join(", "));
+                Err(RequestError::new(ErrorKind::InvalidState, message))
+            }
+        }
+    }
+
+    fn subscribe(
+        &self,
+        wanted: Subscribe,
+        id: Option<&RequestId>,
+        begun: &mut Begun,
+    ) -> Result<Option<String>, RequestError> {
+        if matches!(wanted.filter, Filter::Calls(None)) {
+            begun.may_list()?;
+        }
+        let mut open = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
+        let subscription = open.open(wanted.filter.clone())?;
+        let opening = self.commands.journal.open(&wanted.filter, wanted.since);
+        begun.listed += opening.calls.as_ref().map_or(0, Vec::len);
+        let from = opening.cursor.number;
+        let reply = reply(id, &Subscribed::new(&subscription.name, opening));
+        begun.subscriptions.push((subscription, from));
+        Ok(reply)
+    }
+}
+
+impl Begun {
+    fn may_list(&self) -> Result<(), RequestError> {
+        if self.listed <= LISTED {
+            return Ok(());
+        }
+        let message = "too many calls for one batch: ask for the next list on its own";
+        Err(RequestError::new(ErrorKind::RateLimited, message))
+    }
+}
+
+fn reply(id: Option<&RequestId>, result: &impl Serialize) -> Option<String> {
+    id.map(|id| jsonrpc::result(id, result))
+}

@@ -1,0 +1,111 @@
+//! The subscriptions of one client: each is a place in the journal and a task that goes on from
+//! there.
+//!
+//! A subscription reads the journal as fast as its client reads, so it fills no queue, and a client
+//! that stops reading costs nothing. When the journal has dropped what the client has not read, the
+//! client is disconnected as any slow reader is; it comes back with its last cursor and is told of
+//! the gap.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::dialect::{self, Mark};
+use super::journal::Journal;
+use super::outbox::Outbox;
+use crate::api::{ErrorKind, Filter, RequestError};
+
+/// The most subscriptions of one client. At the bound a further one is refused.
+pub const MAX_SUBSCRIPTIONS: usize = 32;
+
+/// Events that are taken from the journal at a time.
+const BATCH: usize = 64;
+
+/// The open subscriptions, by name. They end when this is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Subscriptions {
+    open: HashMap<String, Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    /// Held while a notification is queued, and true once none may be queued any more.
+    closed: Arc<Mutex<bool>>,
+    /// Dropped to end the task.
+    _stop: oneshot::Sender<()>,
+}
+
+/// A subscription that was granted and has not begun.
+pub(super) struct Subscription {
+    pub(super) name: String,
+    filter: Filter,
+    closed: Arc<Mutex<bool>>,
+    stop: oneshot::Receiver<()>,
+}
+
+impl Subscriptions {
+    /// Grants a subscription. Fails with [`ErrorKind::RateLimited`].
+    pub(super) fn open(&mut self, filter: Filter) -> Result<Subscription, RequestError> {
+        if self.open.len() >= MAX_SUBSCRIPTIONS {
+            let message = format!("at most {MAX_SUBSCRIPTIONS} subscriptions on a connection");
+            return Err(RequestError::new(ErrorKind::RateLimited, message));
+        }
+        let name = uuid::Uuid::new_v4().to_string();
+        let (stopper, stop) = oneshot::channel();
+        let closed = Arc::new(Mutex::new(false));
+        let handle = Handle { closed: Arc::clone(&closed), _stop: stopper };
+        self.open.insert(name.clone(), handle);
+        Ok(Subscription { name, filter, closed, stop })
+    }
+
+    /// Ends a subscription: once this returns, nothing of it is queued. Fails with
+    /// [`ErrorKind::NotFound`].
+    pub(super) fn close(&mut self, name: &str) -> Result<(), RequestError> {
+        let missing = || RequestError::new(ErrorKind::NotFound, "no such subscription");
+        let handle = self.open.remove(name).ok_or_else(missing)?;
+        *locked(&handle.closed) = true;
+        Ok(())
+    }
+}
+
+impl Subscription {
+    /// Tells everything after event number `from`, until it is closed or its client is gone.
+    pub(super) async fn run(mut self, journal: Arc<Journal>, outbox: Outbox, from: u64) {
+        let (mut news, mut told, mut read) = (journal.news(), from, from);
+        loop {
+            news.mark_unchanged();
+            let Some((records, up_to)) = journal.after(read, &self.filter, BATCH) else {
+                tracing::info!("a subscription fell behind the journal: the client is cut off");
+                return outbox.cut();
+            };
+            for record in records {
+                tokio::select! {
+                    () = outbox.has_ample_room() => {}
+                    _ = &mut self.stop => return,
+                }
+                let closed = locked(&self.closed);
+                if *closed {
+                    return;
+                }
+                let cursor = journal.cursor(record.number);
+                let mark = Mark::subscribed(cursor, &self.name, journal.cursor(told));
+                outbox.push(dialect::notification_of(&record, &mark));
+                told = record.number;
+            }
+            // What the batch did not hold may be there already.
+            if read == up_to {
+                tokio::select! {
+                    news = news.changed() => if news.is_err() { return },
+                    _ = &mut self.stop => return,
+                }
+            }
+            read = up_to;
+        }
+    }
+}
+
+/// Only a flag is guarded, so a poisoned lock guards nothing broken.
+fn locked(flag: &Mutex<bool>) -> MutexGuard<'_, bool> {
+    flag.lock().unwrap_or_else(PoisonError::into_inner)
+}
