@@ -1,6 +1,6 @@
 //! `call-api demo`: the server, its SIP engine and three software phones in one process, on
 //! loopback. It places a call as any client would, and shows what the client sees and what SIP
-//! says.
+//! says; then it watches a call that a phone places.
 
 mod phone;
 
@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// SIP messages kept for the ladder; further ones are not drawn.
 const CAPTURE: usize = 1024;
 
-/// Runs the demo until `shutdown`, or with `once` until its own call is over.
+/// Runs the demo until `shutdown`, or with `once` until its own calls are over.
 ///
 /// # Errors
 ///
@@ -75,10 +75,10 @@ pub async fn run(
     let mut client = Client::connect(&url).await?;
     client.call("CallStart", json!({"caller": uris[0], "callee": uris[1]}), out).await?;
     draw(out, &mut capture, &lanes, began)?;
-    if once {
-        let callid = client.callid.clone();
-        client.call("CallEnd", json!({"callid": callid}), out).await?;
-    } else {
+    let callid = client.callid.clone();
+    client.call("CallEnd", json!({"callid": callid}), out).await?;
+    watch(&mut client, &phones, once, out).await?;
+    if !once {
         writeln!(
             out,
             "\nThe phones stay in their call, and answer others: try the command above. Ctrl-C stops."
@@ -107,6 +107,25 @@ fn introduce(out: &mut impl Write, url: &str, sip: SocketAddr, uris: &[&str]) ->
         "    -method CallStart -params '{{\"caller\": \"{alice}\", \"callee\": \"{bob}\"}}'\n"
     )?;
     out.flush()
+}
+
+/// Shows a call that no command has to do with: the third phone calls the first.
+async fn watch(
+    client: &mut Client,
+    phones: &[Phone],
+    once: bool,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let [alice, _, cindy] = phones else { return Ok(()) };
+    writeln!(out, "\nNow cindy's phone calls alice's; whoever has subscribed is told:\n")?;
+    client.send("Subscribe", json!({}), out).await?;
+    cindy.dial(&alice.uri).await;
+    client.hear_until("CALL_ESTABLISHED", out).await?;
+    if once {
+        cindy.hang_up().await;
+        client.hear_until("CALL_END", out).await?;
+    }
+    Ok(())
 }
 
 /// Draws the SIP messages so far, without the third phone, which has no part in it.
@@ -140,17 +159,9 @@ impl Client {
 
     /// Sends a command and shows every message until it has ended.
     async fn call(&mut self, method: &str, params: Value, out: &mut impl Write) -> io::Result<()> {
-        self.requests += 1;
-        let request =
-            json!({"jsonrpc": "2.0", "id": self.requests, "method": method, "params": params});
-        writeln!(out, "> {request}")?;
-        self.socket.send(Message::text(request.to_string())).await.map_err(io::Error::other)?;
+        self.send(method, params, out).await?;
         loop {
-            let message = timeout(PATIENCE, self.socket.next()).await.map_err(io::Error::other)?;
-            let message = message.ok_or(io::ErrorKind::UnexpectedEof)?.map_err(io::Error::other)?;
-            let Message::Text(text) = message else { continue };
-            writeln!(out, "< {text}")?;
-            let message: Value = serde_json::from_str(&text)?;
+            let message = self.hear(out).await?;
             if let Some(callid) = message["params"].get("callid") {
                 self.callid = callid.clone();
             }
@@ -164,6 +175,30 @@ impl Client {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Shows every message until this happens to a call.
+    async fn hear_until(&mut self, event: &str, out: &mut impl Write) -> io::Result<()> {
+        while self.hear(out).await?["params"]["event"] != event {}
+        Ok(())
+    }
+
+    async fn send(&mut self, method: &str, params: Value, out: &mut impl Write) -> io::Result<()> {
+        self.requests += 1;
+        let request =
+            json!({"jsonrpc": "2.0", "id": self.requests, "method": method, "params": params});
+        writeln!(out, "> {request}")?;
+        self.socket.send(Message::text(request.to_string())).await.map_err(io::Error::other)
+    }
+
+    async fn hear(&mut self, out: &mut impl Write) -> io::Result<Value> {
+        loop {
+            let message = timeout(PATIENCE, self.socket.next()).await.map_err(io::Error::other)?;
+            let message = message.ok_or(io::ErrorKind::UnexpectedEof)?.map_err(io::Error::other)?;
+            let Message::Text(text) = message else { continue };
+            writeln!(out, "< {text}")?;
+            return serde_json::from_str(&text).map_err(io::Error::from);
         }
     }
 }

@@ -1,5 +1,5 @@
 //! A client for one request: sends it, prints every message as it comes, and stops when the command
-//! has ended.
+//! has ended, or the question is answered. After `Subscribe` it goes on until it is stopped.
 //!
 //! Exit code 0 when the command succeeded, 1 when it failed or was refused, 2 when it could not be
 //! asked for or its end was not heard.
@@ -99,13 +99,17 @@ impl Command {
             return ControlFlow::Break(false);
         }
         if message["id"] == ID {
-            self.cmd_id = message["result"].get("cmd_id").cloned();
+            let result = &message["result"];
+            self.cmd_id = result.get("cmd_id").cloned();
             // A retry of a command that was started before: its notifications go to whoever started
             // it.
-            return if message["result"]["replayed"] == true {
-                ControlFlow::Break(true)
-            } else {
+            let started = self.cmd_id.is_some() && result["replayed"] != true;
+            // Notifications come until somebody stops this program.
+            let subscribed = result["subscription"].is_string() && result["cursor"].is_string();
+            return if started || subscribed {
                 ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(true)
             };
         }
         if self.cmd_id.is_none() || message["params"].get("cmd_id") != self.cmd_id.as_ref() {

@@ -15,7 +15,17 @@ use tokio::time::{Instant, sleep_until};
 pub(super) struct Phone {
     pub(super) uri: String,
     pub(super) address: SocketAddr,
+    keys: mpsc::Sender<Key>,
 }
+
+/// What its user can do.
+enum Key {
+    Dial(String),
+    HangUp,
+}
+
+/// What its user does before the phone has done it; more waits.
+const KEYS: usize = 8;
 
 /// A SIP message that a phone sent or got.
 pub(super) struct Captured {
@@ -30,6 +40,7 @@ struct Driver {
     socket: UdpSocket,
     address: SocketAddr,
     captured: mpsc::Sender<Captured>,
+    keys: mpsc::Receiver<Key>,
 }
 
 impl Phone {
@@ -52,8 +63,24 @@ impl Phone {
         let mut phone = engine::phone::Phone::new(user, address, Some(proxy), seed);
         phone.behaviour.answer = Answer::After(ringing);
         let uri = phone.uri();
-        tokio::spawn(Driver { phone, socket, address, captured }.run());
-        Ok(Self { uri, address })
+        let (keys, pressed) = mpsc::channel(KEYS);
+        tokio::spawn(Driver { phone, socket, address, captured, keys: pressed }.run());
+        Ok(Self { uri, address, keys })
+    }
+
+    /// Calls somebody.
+    pub(super) async fn dial(&self, uri: &str) {
+        self.press(Key::Dial(uri.to_owned())).await;
+    }
+
+    /// Hangs up whatever it is in.
+    pub(super) async fn hang_up(&self) {
+        self.press(Key::HangUp).await;
+    }
+
+    async fn press(&self, key: Key) {
+        // The phone runs until the process ends.
+        let _ = self.keys.send(key).await;
     }
 }
 
@@ -70,11 +97,24 @@ impl Driver {
                     self.capture(from, self.address, &bytes);
                     self.phone.receive(Instant::now().into_std(), from, bytes);
                 }
+                Some(key) = self.keys.recv() => self.pressed(&key),
                 () = sleep_until(timeout.unwrap_or_else(Instant::now)), if timeout.is_some() => {
                     self.phone.expire(Instant::now().into_std());
                 }
             }
             self.drain();
+        }
+    }
+
+    fn pressed(&mut self, key: &Key) {
+        let now = Instant::now().into_std();
+        match key {
+            Key::Dial(uri) => drop(self.phone.dial(now, uri)),
+            Key::HangUp => {
+                for call in self.phone.calls() {
+                    self.phone.hang_up(now, call);
+                }
+            }
         }
     }
 
