@@ -42,28 +42,34 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// What a message says in a word: the status of a reply, the `data` of an event, else the method.
+/// What a message says in a word: the status of a reply, the event, else the method.
 fn word(message: &str) -> String {
     let message: Value = serde_json::from_str(message).unwrap();
-    let words = [&message["result"]["status"], &message["params"]["data"], &message["method"]];
-    words.iter().find_map(|word| word.as_str()).expect("a message says something").to_owned()
+    let (result, params) = (&message["result"], &message["params"]);
+    let words = [&result["status"], &params["data"], &params["event"], &message["method"]];
+    words.iter().find_map(|word| word.as_str()).unwrap_or("reply").to_owned()
 }
 
 #[tokio::test]
-async fn one_command_shows_a_call_from_its_request_to_its_end() {
+async fn one_command_shows_a_call_from_its_request_to_its_end_and_one_that_a_phone_places() {
     let output = demo_once(FREE, FREE).await;
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}{}", text(&output.stderr));
     assert_eq!(text(&output.stderr), "");
 
     let sent: Vec<_> = said.lines().filter_map(|line| line.strip_prefix("> ")).map(word).collect();
-    assert_eq!(sent, ["CallStart", "CallEnd"]);
+    assert_eq!(sent, ["CallStart", "CallEnd", "Subscribe"]);
     let read: Vec<_> = said.lines().filter_map(|line| line.strip_prefix("< ")).map(word).collect();
     let (start, end) = read.split_at(6);
     let example_flow =
         ["Started", "CALL_ANSWER", "TRANSFER_ACCEPT", "CALL_START", "CALL_ANSWER", "Ended"];
     assert_eq!(start, example_flow);
+    let (end, watched) = end.split_at(2);
     assert_eq!(end, ["Started", "Ended"]);
+    let (placed, ended) = watched.split_at(5);
+    let life = ["reply", "CALL_START", "CALL_RINGING", "CALL_ANSWER", "CALL_ESTABLISHED"];
+    assert_eq!(placed, life);
+    assert_eq!(ended, ["CALL_ENDING", "CALL_END"]);
 }
 
 #[tokio::test]

@@ -21,7 +21,9 @@ use call_api::config::{Config, Limits, SipListen};
 use call_api::server::Phase;
 use call_api::server::commands::Commands;
 use call_api::server::connection::Connection;
+use call_api::server::journal::{self, Journal};
 use call_api::server::outbox::{Outbox, Outgoing};
+use call_api::server::subscriptions::MAX_SUBSCRIPTIONS;
 use engine::limits;
 use engine::phone::{Answer, Phone};
 use engine::ua::Output;
@@ -71,6 +73,20 @@ fn the_documented_commands_are_the_commands_there_are() {
     let manual = section(&read("docs/api.md"), "## Commands");
     let documented: Vec<_> = manual.lines().filter_map(|line| line.strip_prefix("### ")).collect();
     assert_eq!(documented, api::Command::NAMES);
+}
+
+#[test]
+fn the_documented_queries_are_the_queries_there_are() {
+    let manual = section(&read("docs/api.md"), "## Watching");
+    let documented: Vec<_> = manual.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    assert_eq!(documented, api::Query::NAMES);
+}
+
+#[test]
+fn the_documented_bound_of_subscriptions_is_the_servers() {
+    let manual = section(&read("docs/api.md"), "## Watching");
+    assert!(manual.contains(&format!("up to {MAX_SUBSCRIPTIONS} subscriptions")));
+    assert!(manual.contains(&format!("the last {} MiB", journal::CAPACITY >> 20)));
 }
 
 #[test]
@@ -166,9 +182,11 @@ impl Lab {
         let any = (Ipv4Addr::LOCALHOST, 0).into();
         let udp = Udp::listen(&SipListen::Udp(any)).await.unwrap();
         let engine = udp.local();
-        let backend = Arc::new(Embedded::start(udp, Settings::default()).unwrap());
+        let journal = Arc::new(Journal::default());
+        let settings = Settings::default();
+        let backend = Arc::new(Embedded::start(udp, settings, journal.clone()).unwrap());
         let (phase, follow) = watch::channel(Phase::Serving);
-        let commands = Arc::new(Commands::new(backend, &Limits::default(), follow));
+        let commands = Arc::new(Commands::new(backend, journal, &Limits::default(), follow));
         let (outbox, outgoing) = Outbox::channel(1 << 20);
         let mut addresses = Vec::new();
         for (name, port, answer) in PHONES {
@@ -279,8 +297,13 @@ fn started(reply: &Value) -> i32 {
 struct Ids(Vec<String>);
 
 impl Ids {
-    /// Replaces ids by their numbers, and times by a word.
+    /// Replaces ids by their numbers, and times by a word. Leaves out the cursors of commands, as the
+    /// document does.
     fn mask(&mut self, message: &mut Value) {
+        let params = message.get_mut("params").and_then(Value::as_object_mut);
+        if let Some(params) = params.filter(|params| !params.contains_key("subscription")) {
+            params.remove("cursor");
+        }
         for_ids(message, &mut |id| {
             let known = self.0.iter().position(|known| *known == id);
             let number = known.unwrap_or_else(|| {
@@ -289,14 +312,31 @@ impl Ids {
             });
             format!("id {number}")
         });
-        if let Some(time) = message.pointer_mut("/params/time") {
-            let text = time.as_str().unwrap_or_default();
-            let is_time = text.len() == "2026-11-23T09:00:00.000Z".len() && text.ends_with('Z');
-            assert!(is_time, "{time}");
-            *time = json!("a time");
-        }
+        mask_times(message);
     }
 }
+
+fn mask_times(message: &mut Value) {
+    match message {
+        Value::Array(list) => list.iter_mut().for_each(mask_times),
+        Value::Object(members) => {
+            for (name, value) in members {
+                if ["time", "created", "answered", "established"].contains(&name.as_str()) {
+                    let text = value.as_str().unwrap_or_default();
+                    let length = "2026-11-23T09:00:00.000Z".len();
+                    assert!(text.len() == length && text.ends_with('Z'), "{name}: {value}");
+                    *value = json!("a time");
+                } else {
+                    mask_times(value);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The members that name a command, a call, a subscription or a place in the journal.
+const NAMES: [&str; 6] = ["cmd_id", "callid", "id", "subscription", "cursor", "since"];
 
 /// Lets `rename` see, and change, every id in a message.
 fn for_ids(message: &mut Value, rename: &mut impl FnMut(String) -> String) {
@@ -305,7 +345,7 @@ fn for_ids(message: &mut Value, rename: &mut impl FnMut(String) -> String) {
         Value::Object(members) => {
             for (name, value) in members {
                 match value {
-                    Value::String(id) if name == "cmd_id" || name == "callid" => {
+                    Value::String(id) if NAMES.contains(&name.as_str()) => {
                         *id = rename(std::mem::take(id));
                     }
                     value => for_ids(value, rename),

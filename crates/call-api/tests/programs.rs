@@ -111,23 +111,6 @@ async fn the_client_stops_when_its_question_is_answered() {
 }
 
 #[tokio::test]
-async fn the_demo_shows_a_call_of_a_command_and_one_of_a_phone() {
-    let (_directory, file) = configured(FREE_PORTS);
-    let output = call_api(&["--config", &file, "demo", "--once"]).await;
-    let said = text(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{said}{}", text(&output.stderr));
-    let (command, phone) = said.split_once("cindy's phone calls").expect("both calls");
-    for data in ["CALL_ANSWER", "TRANSFER_ACCEPT", "CALL_START", "Ended"] {
-        assert!(command.contains(data), "{data} is not in {said}");
-    }
-    let events = phone.lines().filter_map(|line| line.strip_prefix("< "));
-    let events = events.map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let events: Vec<_> = events.map(|message| message["params"]["event"].clone()).collect();
-    let life = ["CALL_START", "CALL_RINGING", "CALL_ANSWER", "CALL_ESTABLISHED", "CALL_ENDING"];
-    assert_eq!(events[1..], [&life[..], &["CALL_END"]].concat(), "{said}");
-}
-
-#[tokio::test]
 async fn the_server_says_its_version() {
     for flag in ["-v", "--version"] {
         let output = call_api(&[flag]).await;

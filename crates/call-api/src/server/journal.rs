@@ -128,7 +128,7 @@ impl Journal {
     /// An empty journal that keeps `capacity` bytes of events. `id` is part of its cursors.
     #[must_use]
     pub fn new(id: u32, capacity: usize) -> Self {
-        Self { id, capacity, book: Mutex::default(), last: watch::channel(0).0 }
+        Self { id, capacity, book: Mutex::default(), last: watch::Sender::new(0) }
     }
 
     /// Writes down what a client is told of its command.

@@ -178,7 +178,7 @@ impl Scene {
                 let ended = self.wire.events.iter().rev().find_map(|event| match event {
                     Event::Progress(_, progress) => Some(progress.call_id.clone()),
                     Event::Done(_, Ok(call_id)) => call_id.clone(),
-                    Event::Done(..) | Event::Bug(_) => None,
+                    Event::Done(..) | Event::Call(_) | Event::Bug(_) => None,
                 });
                 if let Some(call_id) = ended {
                     self.commands += 1;
