@@ -201,3 +201,31 @@ async fn whoever_follows_from_snapshot_and_events_ends_with_the_servers_own_tabl
     }
     assert!(gaps > 100 && resumed > 100, "both ways are tried: {gaps} gaps, {resumed} resumed");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_misses_nothing_while_events_come_on_another_thread() {
+    const CALLS: usize = 500;
+    let server = Client::new();
+    let (outbox, mut outgoing) = Outbox::channel(64 << 10);
+    let connection = Connection::new(server.commands.clone(), outbox);
+    connection.receive(&subscribe(&json!({})));
+    let journal = server.journal.clone();
+    let telling = tokio::task::spawn_blocking(move || {
+        let lives = (0..CALLS).flat_map(|number| life(&format!("{number:x}"), "shared"));
+        lives.for_each(|event| journal.call(event));
+    });
+    let mut cursor = Value::Null;
+    let mut ended = 0;
+    while ended < CALLS {
+        let message = outgoing.messages.recv().await.expect("nobody is cut off");
+        let message: Value = serde_json::from_str(message.text()).unwrap();
+        if let Some(start) = message["result"].get("cursor") {
+            cursor = start.clone();
+            continue;
+        }
+        assert_eq!(message["params"]["prev"], cursor, "{message}");
+        cursor = message["params"]["cursor"].clone();
+        ended += usize::from(message["params"]["event"] == "CALL_END");
+    }
+    telling.await.unwrap();
+}
