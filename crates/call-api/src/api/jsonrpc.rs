@@ -95,11 +95,11 @@ pub fn parse(text: &str) -> Incoming {
 pub fn result(id: &RequestId, result: &impl Serialize) -> String {
     #[derive(Serialize)]
     struct Reply<'a, R> {
-        id: &'a RequestId,
         jsonrpc: &'static str,
+        id: &'a RequestId,
         result: &'a R,
     }
-    serde_json::to_string(&Reply { id, jsonrpc: "2.0", result })
+    serde_json::to_string(&Reply { jsonrpc: "2.0", id, result })
         .expect("results are structs of strings, lists and numbers, which JSON can hold")
 }
 

@@ -63,7 +63,10 @@ impl Connection {
             }
         };
         if let Some(reply) = reply {
-            self.outbox.reply(reply);
+            match begun.has_listed() {
+                true => self.outbox.long(reply),
+                false => self.outbox.push(reply),
+            }
         }
         for (subscription, from) in begun.subscriptions {
             let (journal, outbox) = (Arc::clone(&self.commands.journal), self.outbox.clone());

@@ -18,9 +18,9 @@ use crate::api::{CallId, CommandError, CommandId, Done, Event, EventKind, Origin
 #[derive(Debug, Serialize)]
 pub struct Started<'a> {
     cmd_id: &'a CommandId,
+    status: &'static str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     replayed: bool,
-    status: &'static str,
 }
 
 impl<'a> Started<'a> {

@@ -65,9 +65,9 @@ impl Outbox {
         self.leave(text, size);
     }
 
-    /// Leaves a reply, which may be longer than the queue: it takes a little more than half of it
-    /// at most, so that no further request is read before it is sent.
-    pub fn reply(&self, text: String) {
+    /// Leaves a list of calls, which may be longer than the queue: it takes a little more than half
+    /// of it at most, so that no further request is read before it is sent.
+    pub fn long(&self, text: String) {
         let size = (text.len() + OVERHEAD).min(self.room.bound / 2 + 1);
         self.leave(text, size);
     }
@@ -185,12 +185,12 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_may_be_longer_than_the_queue_but_a_second_one_has_to_wait() {
+    fn a_list_may_be_longer_than_the_queue_but_a_second_one_has_to_wait() {
         let (outbox, mut outgoing) = Outbox::channel(1000);
-        outbox.reply("x".repeat(5000));
+        outbox.long("x".repeat(5000));
         outbox.push("y".repeat(100));
         assert!(!*outgoing.overflowed.borrow());
-        outbox.reply("z".repeat(5000));
+        outbox.long("z".repeat(5000));
         assert!(*outgoing.overflowed.borrow());
         assert_eq!(outgoing.messages.try_recv().unwrap().text().len(), 5000);
         assert_eq!(outgoing.messages.try_recv().unwrap().text().len(), 100);

@@ -82,6 +82,11 @@ impl Connection {
 }
 
 impl Begun {
+    /// Whether a reply holds a list of calls, which may be long.
+    pub(super) fn has_listed(&self) -> bool {
+        self.listed > 0
+    }
+
     fn may_list(&self) -> Result<(), RequestError> {
         if self.listed <= LISTED {
             return Ok(());

@@ -70,14 +70,14 @@ async fn a_subscription_tells_the_life_of_a_call_that_no_command_started() {
     }
     expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe"}
-        < {"id":1,"jsonrpc":"2.0","result":{"calls":[],"cursor":"0000000a-0","subscription":"sub-1"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_START","call":{"id":"0a","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T"},"time":"T","cursor":"0000000a-1","prev":"0000000a-0","subscription":"sub-1"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_RINGING","leg":"callee","call":{"id":"0a","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"ringing"}],"created":"T"},"time":"T","cursor":"0000000a-2","prev":"0000000a-1","subscription":"sub-1"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_PROGRESS","leg":"callee","call":{"id":"0a","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"early_media"}],"created":"T"},"time":"T","cursor":"0000000a-3","prev":"0000000a-2","subscription":"sub-1"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ANSWER","leg":"callee","call":{"id":"0a","callid":"call-7@phone","state":"answered","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T"},"time":"T","cursor":"0000000a-4","prev":"0000000a-3","subscription":"sub-1"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ESTABLISHED","call":{"id":"0a","callid":"call-7@phone","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T"},"time":"T","cursor":"0000000a-5","prev":"0000000a-4","subscription":"sub-1"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ENDING","call":{"id":"0a","callid":"call-7@phone","state":"ending","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T","ended":{"origin":"callee","q850":16}},"time":"T","cursor":"0000000a-6","prev":"0000000a-5","subscription":"sub-1"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_END","call":{"id":"0a","callid":"call-7@phone","state":"ending","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T","ended":{"origin":"callee","q850":16}},"time":"T","cursor":"0000000a-7","prev":"0000000a-6","subscription":"sub-1"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-0","calls":[]}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_START","call":{"id":"0a","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-1","prev":"0000000a-0"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_RINGING","leg":"callee","call":{"id":"0a","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"ringing"}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-2","prev":"0000000a-1"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_PROGRESS","leg":"callee","call":{"id":"0a","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"early_media"}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-3","prev":"0000000a-2"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ANSWER","leg":"callee","call":{"id":"0a","callid":"call-7@phone","state":"answered","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-4","prev":"0000000a-3"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ESTABLISHED","call":{"id":"0a","callid":"call-7@phone","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-5","prev":"0000000a-4"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ENDING","call":{"id":"0a","callid":"call-7@phone","state":"ending","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T","ended":{"origin":"callee","q850":16}},"time":"T","subscription":"sub-1","cursor":"0000000a-6","prev":"0000000a-5"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_END","call":{"id":"0a","callid":"call-7@phone","state":"ending","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T","ended":{"origin":"callee","q850":16}},"time":"T","subscription":"sub-1","cursor":"0000000a-7","prev":"0000000a-6"}}
     "#]].assert_eq(&client.transcript);
 }
 
@@ -104,19 +104,19 @@ async fn a_call_can_be_listed_and_asked_for_by_both_of_its_names() {
     client.begin(&get("call-7@phone"));
     expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"CallList"}
-        < {"id":1,"jsonrpc":"2.0","result":{"calls":[{"id":"0a","callid":"call-7@phone","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T"}],"cursor":"0000000a-5"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"calls":[{"id":"0a","callid":"call-7@phone","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T"}],"cursor":"0000000a-5"}}
         > {"jsonrpc":"2.0","id":2,"method":"CallGet","params":{"callid":"call-7@phone"}}
-        < {"id":2,"jsonrpc":"2.0","result":{"id":"0a","callid":"call-7@phone","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T"}}
+        < {"jsonrpc":"2.0","id":2,"result":{"id":"0a","callid":"call-7@phone","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T"}}
         > {"jsonrpc":"2.0","id":2,"method":"CallGet","params":{"callid":"0a"}}
-        < {"id":2,"jsonrpc":"2.0","result":{"id":"0a","callid":"call-7@phone","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T"}}
+        < {"jsonrpc":"2.0","id":2,"result":{"id":"0a","callid":"call-7@phone","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T"}}
         > {"jsonrpc":"2.0","id":2,"method":"CallGet","params":{"callid":"other"}}
-        < {"error":{"code":-32003,"data":{"kind":"not_found"},"message":"no call with this Call-ID"},"id":2,"jsonrpc":"2.0"}
+        < {"jsonrpc":"2.0","id":2,"error":{"code":-32003,"message":"no call with this Call-ID","data":{"kind":"not_found"}}}
         > {"jsonrpc":"2.0","id":2,"method":"CallGet","params":{"callid":"call-7@phone"}}
-        < {"error":{"code":-32004,"data":{"kind":"invalid_state"},"message":"several calls have this Call-ID: 0a, 0b"},"id":2,"jsonrpc":"2.0"}
+        < {"jsonrpc":"2.0","id":2,"error":{"code":-32004,"message":"several calls have this Call-ID: 0a, 0b","data":{"kind":"invalid_state"}}}
         > {"jsonrpc":"2.0","id":2,"method":"CallGet","params":{"callid":"0b"}}
-        < {"id":2,"jsonrpc":"2.0","result":{"id":"0b","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T"}}
+        < {"jsonrpc":"2.0","id":2,"result":{"id":"0b","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T"}}
         > {"jsonrpc":"2.0","id":2,"method":"CallGet","params":{"callid":"call-7@phone"}}
-        < {"id":2,"jsonrpc":"2.0","result":{"id":"0b","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T"}}
+        < {"jsonrpc":"2.0","id":2,"result":{"id":"0b","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T"}}
     "#]].assert_eq(&client.transcript);
 }
 
@@ -129,8 +129,8 @@ async fn a_snapshot_holds_the_calls_there_are_and_events_go_on_from_it() {
     client.tell(life.next().unwrap()).await;
     expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe"}
-        < {"id":1,"jsonrpc":"2.0","result":{"calls":[{"id":"0a","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T"}],"cursor":"0000000a-1","subscription":"sub-1"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_RINGING","leg":"callee","call":{"id":"0a","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"ringing"}],"created":"T"},"time":"T","cursor":"0000000a-2","prev":"0000000a-1","subscription":"sub-1"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-1","calls":[{"id":"0a","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T"}]}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_RINGING","leg":"callee","call":{"id":"0a","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"ringing"}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-2","prev":"0000000a-1"}}
     "#]].assert_eq(&client.transcript);
 }
 
@@ -151,10 +151,10 @@ async fn a_refused_call_says_who_refused_and_how() {
     client.tell(ended(EndedBy::Server, 500, "Server Internal Error")).await;
     expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe"}
-        < {"id":1,"jsonrpc":"2.0","result":{"calls":[{"id":"0a","callid":"c","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T"}],"cursor":"0000000a-1","subscription":"sub-1"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ENDING","call":{"id":"0a","callid":"c","state":"ending","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T","ended":{"origin":"callee","sip_code":486,"sip_reason":"Busy Here"}},"time":"T","cursor":"0000000a-2","prev":"0000000a-1","subscription":"sub-1"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ENDING","call":{"id":"0a","callid":"c","state":"ending","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T","ended":{"origin":"command","sip_code":487,"sip_reason":"Request Terminated"}},"time":"T","cursor":"0000000a-3","prev":"0000000a-2","subscription":"sub-1"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ENDING","call":{"id":"0a","callid":"c","state":"ending","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T","ended":{"origin":"server","sip_code":500,"sip_reason":"Server Internal Error"}},"time":"T","cursor":"0000000a-4","prev":"0000000a-3","subscription":"sub-1"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-1","calls":[{"id":"0a","callid":"c","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T"}]}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ENDING","call":{"id":"0a","callid":"c","state":"ending","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T","ended":{"origin":"callee","sip_code":486,"sip_reason":"Busy Here"}},"time":"T","subscription":"sub-1","cursor":"0000000a-2","prev":"0000000a-1"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ENDING","call":{"id":"0a","callid":"c","state":"ending","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T","ended":{"origin":"command","sip_code":487,"sip_reason":"Request Terminated"}},"time":"T","subscription":"sub-1","cursor":"0000000a-3","prev":"0000000a-2"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ENDING","call":{"id":"0a","callid":"c","state":"ending","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T","ended":{"origin":"server","sip_code":500,"sip_reason":"Server Internal Error"}},"time":"T","subscription":"sub-1","cursor":"0000000a-4","prev":"0000000a-3"}}
     "#]].assert_eq(&client.transcript);
 }
 
@@ -173,10 +173,10 @@ async fn a_client_that_comes_back_with_its_cursor_misses_nothing() {
     again.tell(life.next().unwrap()).await;
     expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"since":"0000000a-1"}}
-        < {"id":1,"jsonrpc":"2.0","result":{"cursor":"0000000a-1","subscription":"sub-1"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_RINGING","leg":"callee","call":{"id":"0a","callid":"c","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"ringing"}],"created":"T"},"time":"T","cursor":"0000000a-2","prev":"0000000a-1","subscription":"sub-1"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_PROGRESS","leg":"callee","call":{"id":"0a","callid":"c","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"early_media"}],"created":"T"},"time":"T","cursor":"0000000a-3","prev":"0000000a-2","subscription":"sub-1"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ANSWER","leg":"callee","call":{"id":"0a","callid":"c","state":"answered","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T"},"time":"T","cursor":"0000000a-4","prev":"0000000a-3","subscription":"sub-1"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-1"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_RINGING","leg":"callee","call":{"id":"0a","callid":"c","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"ringing"}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-2","prev":"0000000a-1"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_PROGRESS","leg":"callee","call":{"id":"0a","callid":"c","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"early_media"}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-3","prev":"0000000a-2"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ANSWER","leg":"callee","call":{"id":"0a","callid":"c","state":"answered","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-4","prev":"0000000a-3"}}
     "#]].assert_eq(&again.transcript);
 }
 
@@ -195,13 +195,13 @@ async fn a_cursor_that_is_too_old_or_foreign_is_answered_with_a_gap_and_a_snapsh
     client.settle().await;
     expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"since":"0000000a-1"}}
-        < {"id":1,"jsonrpc":"2.0","result":{"calls":[{"id":"0a","callid":"c","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T"}],"cursor":"0000000a-5","gap":true,"subscription":"sub-1"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-5","gap":true,"calls":[{"id":"0a","callid":"c","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T"}]}}
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"since":"0000000b-4"}}
-        < {"id":1,"jsonrpc":"2.0","result":{"calls":[{"id":"0a","callid":"c","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T"}],"cursor":"0000000a-5","gap":true,"subscription":"sub-2"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-2","cursor":"0000000a-5","gap":true,"calls":[{"id":"0a","callid":"c","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T"}]}}
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"since":"0000000a-6"}}
-        < {"id":1,"jsonrpc":"2.0","result":{"calls":[{"id":"0a","callid":"c","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T"}],"cursor":"0000000a-5","gap":true,"subscription":"sub-3"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-3","cursor":"0000000a-5","gap":true,"calls":[{"id":"0a","callid":"c","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T"}]}}
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"since":"17"}}
-        < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"since\" is not valid: expected a cursor that a notification or reply carried"},"id":1,"jsonrpc":"2.0"}
+        < {"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"parameter \"since\" is not valid: expected a cursor that a notification or reply carried","data":{"kind":"invalid_params"}}}
     "#]].assert_eq(&client.transcript);
 }
 
@@ -218,9 +218,9 @@ async fn a_filter_leaves_other_calls_out() {
     client.tell(life("0b", "two").remove(2)).await;
     expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"filter":{"callid":"two"}}}
-        < {"id":1,"jsonrpc":"2.0","result":{"calls":[{"id":"0b","callid":"two","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T"}],"cursor":"0000000a-2","subscription":"sub-1"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_RINGING","leg":"callee","call":{"id":"0b","callid":"two","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"ringing"}],"created":"T"},"time":"T","cursor":"0000000a-4","prev":"0000000a-2","subscription":"sub-1"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_PROGRESS","leg":"callee","call":{"id":"0b","callid":"two","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"early_media"}],"created":"T"},"time":"T","cursor":"0000000a-5","prev":"0000000a-4","subscription":"sub-1"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-2","calls":[{"id":"0b","callid":"two","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T"}]}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_RINGING","leg":"callee","call":{"id":"0b","callid":"two","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"ringing"}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-4","prev":"0000000a-2"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_PROGRESS","leg":"callee","call":{"id":"0b","callid":"two","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"early_media"}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-5","prev":"0000000a-4"}}
     "#]].assert_eq(&client.transcript);
 }
 
@@ -237,16 +237,16 @@ async fn a_command_is_followed_from_another_connection() {
     again.settle().await;
     expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"filter":{"cmd_id":"order-7"},"since":"0000000a-3"}}
-        < {"id":1,"jsonrpc":"2.0","result":{"cursor":"0000000a-3","subscription":"sub-1"}}
-        < {"jsonrpc":"2.0","method":"Error","params":{"cmd_id":"order-7","code":-32020,"message":"callee: 486 Busy Here","data":{"kind":"sip_failure","origin":"callee","sip_code":486,"sip_reason":"Busy Here","q850":17},"cursor":"0000000a-4","prev":"0000000a-3","subscription":"sub-1"}}
-        < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"order-7","cursor":"0000000a-5","prev":"0000000a-4","subscription":"sub-1"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-3"}}
+        < {"jsonrpc":"2.0","method":"Error","params":{"cmd_id":"order-7","code":-32020,"message":"callee: 486 Busy Here","data":{"kind":"sip_failure","origin":"callee","sip_code":486,"sip_reason":"Busy Here","q850":17},"subscription":"sub-1","cursor":"0000000a-4","prev":"0000000a-3"}}
+        < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"order-7","subscription":"sub-1","cursor":"0000000a-5","prev":"0000000a-4"}}
         > {"jsonrpc":"2.0","id":2,"method":"Subscribe","params":{"filter":{"cmd_id":"order-7"}}}
-        < {"id":2,"jsonrpc":"2.0","result":{"cursor":"0000000a-0","subscription":"sub-2"}}
-        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"order-7","data":"CALL_ANSWER","callid":"call-1@fake","leg":"caller","uri":"sip:alice@h","time":"T","cursor":"0000000a-1","prev":"0000000a-0","subscription":"sub-2"}}
-        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"order-7","data":"TRANSFER_ACCEPT","callid":"call-1@fake","leg":"caller","uri":"sip:alice@h","time":"T","cursor":"0000000a-2","prev":"0000000a-1","subscription":"sub-2"}}
-        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"order-7","data":"CALL_START","callid":"call-1@fake","leg":"callee","uri":"sip:busy@h","time":"T","cursor":"0000000a-3","prev":"0000000a-2","subscription":"sub-2"}}
-        < {"jsonrpc":"2.0","method":"Error","params":{"cmd_id":"order-7","code":-32020,"message":"callee: 486 Busy Here","data":{"kind":"sip_failure","origin":"callee","sip_code":486,"sip_reason":"Busy Here","q850":17},"cursor":"0000000a-4","prev":"0000000a-3","subscription":"sub-2"}}
-        < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"order-7","cursor":"0000000a-5","prev":"0000000a-4","subscription":"sub-2"}}
+        < {"jsonrpc":"2.0","id":2,"result":{"subscription":"sub-2","cursor":"0000000a-0"}}
+        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"order-7","data":"CALL_ANSWER","callid":"call-1@fake","leg":"caller","uri":"sip:alice@h","time":"T","subscription":"sub-2","cursor":"0000000a-1","prev":"0000000a-0"}}
+        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"order-7","data":"TRANSFER_ACCEPT","callid":"call-1@fake","leg":"caller","uri":"sip:alice@h","time":"T","subscription":"sub-2","cursor":"0000000a-2","prev":"0000000a-1"}}
+        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"order-7","data":"CALL_START","callid":"call-1@fake","leg":"callee","uri":"sip:busy@h","time":"T","subscription":"sub-2","cursor":"0000000a-3","prev":"0000000a-2"}}
+        < {"jsonrpc":"2.0","method":"Error","params":{"cmd_id":"order-7","code":-32020,"message":"callee: 486 Busy Here","data":{"kind":"sip_failure","origin":"callee","sip_code":486,"sip_reason":"Busy Here","q850":17},"subscription":"sub-2","cursor":"0000000a-4","prev":"0000000a-3"}}
+        < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"order-7","subscription":"sub-2","cursor":"0000000a-5","prev":"0000000a-4"}}
     "#]].assert_eq(&again.transcript);
 }
 
@@ -261,9 +261,9 @@ async fn a_command_whose_first_notifications_are_gone_is_followed_with_a_gap() {
     again.settle().await;
     expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"filter":{"cmd_id":"order-7"}}}
-        < {"id":1,"jsonrpc":"2.0","result":{"cursor":"0000000a-3","gap":true,"subscription":"sub-1"}}
-        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"order-7","data":"CALL_ANSWER","callid":"call-1@fake","leg":"callee","uri":"sip:bob@h","time":"T","cursor":"0000000a-4","prev":"0000000a-3","subscription":"sub-1"}}
-        < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"order-7","callid":"call-1@fake","cursor":"0000000a-5","prev":"0000000a-4","subscription":"sub-1"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-3","gap":true}}
+        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"order-7","data":"CALL_ANSWER","callid":"call-1@fake","leg":"callee","uri":"sip:bob@h","time":"T","subscription":"sub-1","cursor":"0000000a-4","prev":"0000000a-3"}}
+        < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"order-7","callid":"call-1@fake","subscription":"sub-1","cursor":"0000000a-5","prev":"0000000a-4"}}
     "#]].assert_eq(&again.transcript);
 }
 
@@ -281,12 +281,12 @@ async fn nothing_of_a_subscription_follows_its_end() {
     client.begin(unsubscribe);
     expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe"}
-        < {"id":1,"jsonrpc":"2.0","result":{"calls":[],"cursor":"0000000a-0","subscription":"sub-1"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_START","call":{"id":"0a","callid":"c","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T"},"time":"T","cursor":"0000000a-1","prev":"0000000a-0","subscription":"sub-1"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-0","calls":[]}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_START","call":{"id":"0a","callid":"c","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-1","prev":"0000000a-0"}}
         > {"jsonrpc":"2.0","id":2,"method":"Unsubscribe","params":{"subscription":"sub-1"}}
-        < {"id":2,"jsonrpc":"2.0","result":{"subscription":"sub-1"}}
+        < {"jsonrpc":"2.0","id":2,"result":{"subscription":"sub-1"}}
         > {"jsonrpc":"2.0","id":2,"method":"Unsubscribe","params":{"subscription":"sub-1"}}
-        < {"error":{"code":-32003,"data":{"kind":"not_found"},"message":"no such subscription"},"id":2,"jsonrpc":"2.0"}
+        < {"jsonrpc":"2.0","id":2,"error":{"code":-32003,"message":"no such subscription","data":{"kind":"not_found"}}}
     "#]].assert_eq(&client.transcript);
 }
 
@@ -308,20 +308,20 @@ async fn a_query_is_checked_like_a_command() {
     }
     expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"CallGet","params":{}}
-        < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"callid\" is missing: expected a SIP Call-ID: 1 to 256 visible ASCII characters"},"id":1,"jsonrpc":"2.0"}
+        < {"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"parameter \"callid\" is missing: expected a SIP Call-ID: 1 to 256 visible ASCII characters","data":{"kind":"invalid_params"}}}
         > {"jsonrpc":"2.0","id":1,"method":"CallGet","params":{"callid":7}}
-        < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"callid\" is not valid: expected a SIP Call-ID: 1 to 256 visible ASCII characters"},"id":1,"jsonrpc":"2.0"}
+        < {"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"parameter \"callid\" is not valid: expected a SIP Call-ID: 1 to 256 visible ASCII characters","data":{"kind":"invalid_params"}}}
         > {"jsonrpc":"2.0","id":1,"method":"CallList","params":{"limit":7}}
-        < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"unknown parameter \"limit\""},"id":1,"jsonrpc":"2.0"}
+        < {"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"unknown parameter \"limit\"","data":{"kind":"invalid_params"}}}
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"filter":{"call":"x"}}}
-        < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"filter\" is not valid: expected {\"callid\": …} or {\"cmd_id\": …}, or {} for all calls"},"id":1,"jsonrpc":"2.0"}
+        < {"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"parameter \"filter\" is not valid: expected {\"callid\": …} or {\"cmd_id\": …}, or {} for all calls","data":{"kind":"invalid_params"}}}
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"filter":{"callid":"x","cmd_id":"y"}}}
-        < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"filter\" is not valid: expected {\"callid\": …} or {\"cmd_id\": …}, or {} for all calls"},"id":1,"jsonrpc":"2.0"}
+        < {"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"parameter \"filter\" is not valid: expected {\"callid\": …} or {\"cmd_id\": …}, or {} for all calls","data":{"kind":"invalid_params"}}}
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":[]}
-        < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameters must be named: expected an object such as {\"callid\": \"…\"}"},"id":1,"jsonrpc":"2.0"}
+        < {"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"parameters must be named: expected an object such as {\"callid\": \"…\"}","data":{"kind":"invalid_params"}}}
         > {"jsonrpc":"2.0","id":1,"method":"Unsubscribe","params":{}}
-        < {"error":{"code":-32602,"data":{"kind":"invalid_params"},"message":"parameter \"subscription\" is missing: expected the \"subscription\" that the reply to Subscribe carried"},"id":1,"jsonrpc":"2.0"}
+        < {"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"parameter \"subscription\" is missing: expected the \"subscription\" that the reply to Subscribe carried","data":{"kind":"invalid_params"}}}
         > {"jsonrpc":"2.0","id":1,"method":"Subscrbe","params":{}}
-        < {"error":{"code":-32601,"data":{"kind":"method_not_found"},"message":"unknown method \"Subscrbe\", did you mean \"Subscribe\"?"},"id":1,"jsonrpc":"2.0"}
+        < {"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"unknown method \"Subscrbe\", did you mean \"Subscribe\"?","data":{"kind":"method_not_found"}}}
     "#]].assert_eq(&client.transcript);
 }

@@ -13,24 +13,24 @@ use crate::server::journal::{CallRecord, Opening, Record, What};
 /// Where a notification stands among those that the journal holds, and in a subscription.
 #[derive(Debug, Serialize)]
 pub struct Mark<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subscription: Option<&'a str>,
     cursor: Cursor,
     #[serde(skip_serializing_if = "Option::is_none")]
     prev: Option<Cursor>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subscription: Option<&'a str>,
 }
 
 impl<'a> Mark<'a> {
     /// Of a notification that goes to whoever started the command.
     #[must_use]
     pub fn own(cursor: Cursor) -> Self {
-        Self { cursor, prev: None, subscription: None }
+        Self { subscription: None, cursor, prev: None }
     }
 
     /// Of a notification of a subscription; `prev` is the cursor of the one before it there.
     #[must_use]
     pub fn subscribed(cursor: Cursor, subscription: &'a str, prev: Cursor) -> Self {
-        Self { cursor, prev: Some(prev), subscription: Some(subscription) }
+        Self { subscription: Some(subscription), cursor, prev: Some(prev) }
     }
 }
 
@@ -61,12 +61,12 @@ impl Calls {
 /// The result of `Subscribe`.
 #[derive(Debug, Serialize)]
 pub struct Subscribed<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    calls: Option<Vec<CallShown>>,
+    subscription: &'a str,
     cursor: Cursor,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     gap: bool,
-    subscription: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calls: Option<Vec<CallShown>>,
 }
 
 impl<'a> Subscribed<'a> {
@@ -75,7 +75,7 @@ impl<'a> Subscribed<'a> {
     pub fn new(subscription: &'a str, opening: Opening) -> Self {
         let Opening { cursor, gap, calls } = opening;
         let calls = calls.map(|calls| calls.into_iter().map(CallShown).collect());
-        Self { calls, cursor, gap, subscription }
+        Self { subscription, cursor, gap, calls }
     }
 }
 
