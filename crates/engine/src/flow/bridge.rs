@@ -35,8 +35,8 @@ impl Engine {
     ) -> CallKey {
         let call_id = self.ua.call_id(caller).unwrap_or_default();
         let parties = [
-            Party::new(from.trim_matches(['<', '>']), Reached::Answered),
-            Party::new(callee, Reached::Calling),
+            Party::new(&request.caller, Reached::Answered),
+            Party::new(&request.callee, Reached::Calling),
         ];
         let mut call = Call::new(call_id.clone(), caller, now + RING_TIMEOUT, parties);
         call.start = Some(command);
