@@ -7,8 +7,8 @@ mod world;
 
 use std::time::Duration;
 
-use engine::phone::{Answer, Notify, OnRefer};
-use engine::{CommandId, Mode};
+use engine::phone::{Answer, Notify, OnOffer, OnRefer};
+use engine::{CommandId, Mode, Side};
 use world::{Fate, World};
 
 #[test]
@@ -80,11 +80,15 @@ fn run(seed: u64) -> World {
         };
         phone.behaviour.notify =
             random.pick(&[Notify::Sipfrag, Notify::Sipfrag, Notify::Empty, Notify::Never]);
+        phone.behaviour.offer = match random.below(8) {
+            0 => OnOffer::Refuse(random.pick(&[488, 491, 500, 603, 481])),
+            _ => OnOffer::Accept,
+        };
         phone.behaviour.dial_after = random.millis(3000);
     }
     world.network = network(&mut random);
     let mut commands = Vec::new();
-    for _ in 0..1 + random.below(6) {
+    for _ in 0..1 + random.below(8) {
         act(&mut world, &mut random, &mut commands);
         let pause = if random.one_in(3) { random.millis(40_000) } else { random.millis(300) };
         world.run_for(pause);
@@ -111,7 +115,7 @@ fn network(random: &mut Random) -> world::Network {
 /// One thing that somebody does.
 fn act(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
     let phone = random.below(3) as usize;
-    match random.below(11) {
+    match random.below(14) {
         0..=4 => {
             let mode = random.pick(&[Mode::Auto, Mode::Refer, Mode::Bridge]);
             let mut request = world.request(mode);
@@ -141,9 +145,17 @@ fn act(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
                 commands.push(world.end(&call_id));
             }
         }
-        _ => {
+        10 => {
             if let Some(call_id) = world.helper_call_id() {
                 commands.push(world.end(&call_id));
+            }
+        }
+        11 => world.ask_for_offer(phone),
+        _ => {
+            if let Some(call_id) = world.helper_call_id() {
+                let side = random.pick(&[None, Some(Side::Caller), Some(Side::Callee)]);
+                let timeout = random.one_in(4).then(|| random.millis(20_000));
+                commands.push(world.call_hold_for(&call_id, side, !random.one_in(3), timeout));
             }
         }
     }

@@ -13,7 +13,8 @@ use engine::ladder::Ladder;
 use engine::phone::{Phone, PhoneEvent};
 use engine::ua::LegId;
 use engine::{
-    CommandId, Config, Engine, Error, Event, Input, Load, Mode, Output, StartRequest, Step,
+    CommandId, Config, Engine, Error, Event, HoldRequest, Input, Load, Mode, Output, Side,
+    StartRequest, Step,
 };
 use sip::{Message, Method, Request};
 
@@ -157,6 +158,27 @@ impl World {
     pub(crate) fn end_within(&mut self, call_id: &str, timeout: Option<Duration>) -> CommandId {
         let command = self.command("> CallEnd");
         self.engine.end(self.now, command, call_id, timeout);
+        self.drain();
+        command
+    }
+
+    /// Puts the parties of a call on hold, or takes them back.
+    pub(crate) fn call_hold(&mut self, call_id: &str, side: Option<Side>, held: bool) -> CommandId {
+        self.call_hold_for(call_id, side, held, None)
+    }
+
+    pub(crate) fn call_hold_for(
+        &mut self,
+        call_id: &str,
+        side: Option<Side>,
+        held: bool,
+        timeout: Option<Duration>,
+    ) -> CommandId {
+        let name = if held { "CallHold" } else { "CallUnHold" };
+        let whom = side.map_or(String::new(), |side| format!(" {side:?}").to_lowercase());
+        let command = self.command(&format!("> {name}{whom}"));
+        let request = HoldRequest { call_id: call_id.to_owned(), side, held, timeout };
+        self.engine.hold(self.now, command, request);
         self.drain();
         command
     }
@@ -418,6 +440,8 @@ impl World {
                     Step::TransferAccepted => "< TRANSFER_ACCEPT".to_owned(),
                     Step::TransferProgress(status) => format!("< TRANSFER_PROGRESS {status}"),
                     Step::CallStarted => "< CALL_START".to_owned(),
+                    Step::Held => format!("< CALL_HOLD {side}"),
+                    Step::Unheld => format!("< CALL_UNHOLD {side}"),
                 });
             }
             Event::Done(command, result) => {
