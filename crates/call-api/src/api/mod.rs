@@ -10,7 +10,7 @@ pub mod event;
 pub mod jsonrpc;
 pub mod param;
 
-pub use command::{CallEnd, CallStart, Command, Echo, Invocation, Mode};
+pub use command::{CallEnd, CallHold, CallStart, CallUnHold, Command, Echo, Invocation, Mode};
 pub use error::{CommandError, ErrorKind, Origin, RequestError};
 pub use event::{Done, Event, EventKind, Side};
 pub use param::{CallId, CommandId, DisplayName, ExtraHeaders, SipUri};

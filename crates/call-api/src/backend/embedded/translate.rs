@@ -4,7 +4,8 @@
 use engine::{Error, FailureKind, Step};
 
 use crate::api::{
-    CallId, CallStart, Command, CommandError, Done, Event, EventKind, Mode, Origin, Side, SipUri,
+    CallHold, CallId, CallStart, CallUnHold, Command, CommandError, Done, Event, EventKind, Mode,
+    Origin, Side, SipUri,
 };
 
 /// Who the two sides of a command are.
@@ -16,7 +17,10 @@ impl Parties {
     pub fn of(command: &Command) -> Self {
         Self(match command {
             Command::CallStart(start) => Some((start.caller.clone(), start.callee.clone())),
-            Command::CallEnd(_) | Command::Echo(_) => None,
+            Command::CallHold(_)
+            | Command::CallUnHold(_)
+            | Command::CallEnd(_)
+            | Command::Echo(_) => None,
         })
     }
 }
@@ -40,6 +44,20 @@ pub fn start(start: CallStart) -> engine::StartRequest {
     }
 }
 
+/// The engine's form of a `CallHold`.
+#[must_use]
+pub fn hold(hold: CallHold) -> engine::HoldRequest {
+    let CallHold { callid, leg, timeout } = hold;
+    engine::HoldRequest { call_id: callid.to_string(), side: leg.map(side), held: true, timeout }
+}
+
+/// The engine's form of a `CallUnHold`.
+#[must_use]
+pub fn unhold(unhold: CallUnHold) -> engine::HoldRequest {
+    let CallUnHold { callid, leg, timeout } = unhold;
+    engine::HoldRequest { call_id: callid.to_string(), side: leg.map(side), held: false, timeout }
+}
+
 /// A step of the engine's as an event.
 #[must_use]
 pub fn progress(progress: &engine::Progress, parties: &Parties) -> Event {
@@ -50,14 +68,16 @@ pub fn progress(progress: &engine::Progress, parties: &Parties) -> Event {
         Step::TransferAccepted => EventKind::TransferAccepted,
         Step::TransferProgress(sip_code) => EventKind::TransferProgress { sip_code },
         Step::CallStarted => EventKind::CallStarted,
+        Step::Held => EventKind::Held,
+        Step::Unheld => EventKind::Unheld,
     };
-    let mut event = Event::new(kind);
-    if let Some((caller, callee)) = &parties.0 {
-        event = match progress.side {
-            engine::Side::Caller => event.at(Side::Caller, caller.clone()),
-            engine::Side::Callee => event.at(Side::Callee, callee.clone()),
-        };
-    }
+    let event = Event::new(kind);
+    let event = match (progress.side, &parties.0) {
+        (engine::Side::Caller, Some((caller, _))) => event.at(Side::Caller, caller.clone()),
+        (engine::Side::Callee, Some((_, callee))) => event.at(Side::Callee, callee.clone()),
+        (engine::Side::Caller, None) => event.at_leg(Side::Caller),
+        (engine::Side::Callee, None) => event.at_leg(Side::Callee),
+    };
     match call_id(&progress.call_id) {
         Some(call_id) => event.in_call(call_id),
         None => event,
@@ -80,7 +100,9 @@ fn failure(error: Error) -> CommandError {
     let text = error.to_string();
     match error {
         Error::NoSuchCall => CommandError::NotFound("no call with this Call-ID".to_owned()),
-        Error::Ambiguous(_) | Error::Superseded => CommandError::InvalidState(text),
+        Error::Ambiguous(_) | Error::InvalidState(_) | Error::Superseded => {
+            CommandError::InvalidState(text)
+        }
         Error::Party(side, failure) => {
             let origin = match side {
                 engine::Side::Caller => Origin::Caller,
@@ -98,6 +120,13 @@ fn failure(error: Error) -> CommandError {
         }
         Error::Full => CommandError::RateLimited(text),
         Error::Bug => CommandError::Internal(text),
+    }
+}
+
+fn side(leg: Side) -> engine::Side {
+    match leg {
+        Side::Caller => engine::Side::Caller,
+        Side::Callee => engine::Side::Callee,
     }
 }
 
