@@ -4,6 +4,8 @@
 #[path = "../world/mod.rs"]
 mod world;
 
+mod call_hold;
+mod call_hold_failures;
 mod end;
 mod hold;
 mod incoming;

@@ -16,6 +16,7 @@ use engine::{
     CommandId, Config, Engine, Error, Event, HoldRequest, Input, Load, Mode, Output, Side,
     StartRequest, Step,
 };
+use sip::sdp::Sdp;
 use sip::{Message, Method, Request};
 
 pub(crate) const CALLER: usize = 0;
@@ -477,13 +478,18 @@ struct Watch {
     /// The last CSeq the engine used in a dialog, and whether it has said BYE there.
     dialogs: HashMap<String, (u32, bool)>,
     branches: HashSet<String>,
+    /// The last session description the engine sent in a dialog of its own tag: whose session it is,
+    /// its version, and all that it says.
+    sessions: HashMap<String, (String, u64, String)>,
     /// Answers to INVITEs of the engine, and whether they were acknowledged.
     answers: HashMap<String, bool>,
 }
 
 impl Watch {
     fn sent(&mut self, bytes: &Bytes, ladder: &Ladder) {
-        let Ok(Message::Request(request)) = Message::parse(bytes.clone()) else { return };
+        let Ok(message) = Message::parse(bytes.clone()) else { return };
+        self.described(&message, ladder);
+        let Message::Request(request) = message else { return };
         let dialog =
             format!("{} {:?} {:?}", request.call_id(), request.from_tag(), request.to_tag());
         let seq = request.cseq().number;
@@ -499,6 +505,28 @@ impl Watch {
                 *last = seq;
                 *closed |= request.method == Method::Bye;
             }
+        }
+    }
+
+    /// RFC 3264 §8: the version of a session never goes back, and rises when anything changes.
+    fn described(&mut self, message: &Message, ladder: &Ladder) {
+        let headers = message.headers();
+        let own_tag = match message {
+            Message::Request(_) => headers.from_tag(),
+            Message::Response(_) => headers.to_tag(),
+        };
+        let Ok(sdp) = Sdp::parse(headers.body()) else { return };
+        let origin = sdp.origin();
+        let whose = format!("{} {} {}", origin.username, origin.session_id, origin.rest);
+        let text = String::from_utf8_lossy(headers.body());
+        let text = text.lines().filter(|line| !line.starts_with("o=")).collect::<String>();
+        let dialog = format!("{} {own_tag:?}", headers.call_id());
+        let new = (whose, origin.version, text);
+        if let Some(last) = self.sessions.insert(dialog, new.clone())
+            && last.0 == new.0
+        {
+            let risen = new.1 > last.1 || (new.1 == last.1 && new.2 == last.2);
+            assert!(risen, "from version {} to {}: {}\n{ladder}", last.1, new.1, new.2);
         }
     }
 
