@@ -32,8 +32,11 @@ pub(crate) struct Description {
     agreed: Bytes,
     /// An offer that the party has not answered.
     proposed: Option<Bytes>,
+    /// Whether the version in it was last used to say something else: an offer of ours that was not
+    /// accepted.
+    used: bool,
     /// Whether a command put this party on hold.
-    pub(crate) held: bool,
+    held: bool,
     /// Whether the other party's phone did.
     held_by_phone: bool,
 }
@@ -66,6 +69,7 @@ impl Description {
         if let Ok(sdp) = sdp::with_version(&self.agreed, used.max(last)) {
             self.agreed = sdp.into();
         }
+        self.used = true;
     }
 
     /// Whether an offer of ours in an INVITE awaits its answer.
@@ -77,7 +81,19 @@ impl Description {
     pub(crate) fn offer(&mut self, hold: bool) -> Option<Bytes> {
         let version = Sdp::parse(&self.agreed).ok()?.origin().version.saturating_add(1);
         self.agreed = sdp::with_version(&self.agreed, version).ok()?.into();
+        self.used = true;
         Some(if hold { held(&self.agreed) } else { self.agreed.clone() })
+    }
+
+    /// The party accepted that offer.
+    pub(crate) fn set_held(&mut self, held: bool) {
+        self.held = held;
+        self.used = false;
+    }
+
+    /// Whether a command put this party on hold.
+    pub(crate) fn is_held_by_command(&self) -> bool {
+        self.held
     }
 
     /// Whether the party is on hold, by a command or by the other party's phone.
@@ -113,6 +129,7 @@ impl Description {
         // An answer that receives nothing is no hold: it may only mirror an offer that sends none.
         self.held_by_phone = on_hold && (role != Role::Answer || self.held_by_phone);
         self.agreed = sdp;
+        self.used = false;
     }
 
     /// A copy whose version is above the last one's, if it belongs to the same session and says
@@ -126,7 +143,8 @@ impl Description {
                     == (origin.username, origin.session_id, origin.rest)
             })
             .map_or(0, |last| {
-                last.version.saturating_add(u64::from(!same_content(sdp, self.last())))
+                let is_new = self.used || !same_content(sdp, self.last());
+                last.version.saturating_add(u64::from(is_new))
             });
         Ok(match least > origin.version {
             true => sdp::with_version(sdp, least)?.into(),
@@ -210,15 +228,17 @@ mod tests {
         let first = sdp(7, "");
         assert_eq!(has.next(first.as_bytes(), Role::Answer), first);
         assert_eq!(version(&has.offer(true).unwrap()), 8);
-        has.held = true;
+        has.set_held(true);
         assert_eq!(version(&has.offer(false).unwrap()), 9);
-        has.held = false;
+        has.set_held(false);
         // The phone itself counts on from 7.
         assert_eq!(version(&has.next(sdp(8, "a=sendonly\r\n").as_bytes(), Role::Offer)), 10);
         has.refused();
+        // A hold was refused, so that its version stands for something else.
         assert_eq!(version(&has.offer(true).unwrap()), 11);
+        assert_eq!(version(&has.next(sdp(7, "").as_bytes(), Role::Answer)), 12);
         // What says nothing new needs no new version; what is ahead stays as it is.
-        assert_eq!(version(&has.next(sdp(7, "").as_bytes(), Role::Answer)), 11);
+        assert_eq!(version(&has.next(sdp(7, "").as_bytes(), Role::Answer)), 12);
         assert_eq!(version(&has.next(sdp(20, "a=inactive\r\n").as_bytes(), Role::Answer)), 20);
     }
 
@@ -258,7 +278,7 @@ mod tests {
     fn what_a_held_party_says_is_passed_on_as_if_it_still_sent() {
         let mut has = Description::default();
         has.next(sdp(1, "").as_bytes(), Role::Answer);
-        has.held = true;
+        has.set_held(true);
         for (offered, said, role, passed) in [
             ("", "a=recvonly\r\n", Role::Answer, Direction::SendRecv),
             ("", "a=inactive\r\n", Role::Answer, Direction::SendOnly),

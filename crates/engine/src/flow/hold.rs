@@ -57,7 +57,7 @@ pub(crate) struct Hold {
 enum Part {
     /// Nothing is asked of it.
     Out,
-    /// It is asked as soon as the re-INVITE that is being passed on is through.
+    /// It is asked as soon as the re-INVITE that is being passed on is through, ACK and all.
     Due(bool),
     /// It has our re-INVITE.
     Asked(bool),
@@ -129,8 +129,10 @@ impl Engine {
             _ if is_held == request.held => Part::Out,
             _ => Part::Due(request.held),
         };
-        let parts =
-            [part(Side::Caller, call.caller_has.held), part(Side::Callee, call.callee_has.held)];
+        let parts = [
+            part(Side::Caller, call.caller_has.is_held_by_command()),
+            part(Side::Callee, call.callee_has.is_held_by_command()),
+        ];
         match (parts, request.held) {
             ([Part::Out, Part::Out], true) => Err(Error::InvalidState("already on hold")),
             ([Part::Out, Part::Out], false) => Err(Error::InvalidState("not on hold")),
@@ -145,7 +147,7 @@ impl Engine {
             let Some((leg, Part::Due(held))) = call.leg(side).zip(call.hold_part(side)) else {
                 continue;
             };
-            if self.ua.is_offering(leg) {
+            if self.ua.is_offering(leg) || self.ua.is_unacknowledged(leg) {
                 continue;
             }
             match call.has(side).offer(held) {
@@ -177,7 +179,7 @@ impl Engine {
     pub(crate) fn on_hold_accepted(&mut self, now: Instant, key: CallKey, side: Side) {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let Some(Part::Asked(held)) = call.hold_part(side) else { return };
-        call.has(side).held = held;
+        call.has(side).set_held(held);
         let Some(hold) = &call.hold else { return };
         let next = match (held == hold.held, &hold.failure) {
             (true, None) => Part::Changed,

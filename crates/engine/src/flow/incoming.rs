@@ -193,6 +193,7 @@ impl Engine {
         if let Some(command) = start.filter(|_| first) {
             self.on_call_up(now, command);
         }
+        self.advance_hold(now, key);
     }
 
     /// A party's leg is no more: neither is the call.

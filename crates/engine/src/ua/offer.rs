@@ -43,6 +43,11 @@ impl UserAgent {
         self.legs.get(&id).is_some_and(|leg| !idle(leg))
     }
 
+    /// Whether an ACK is missing, the peer's or ours.
+    pub(crate) fn is_unacknowledged(&self, id: LegId) -> bool {
+        self.legs.get(&id).is_some_and(|leg| leg.unacked.is_some() || leg.owed.is_some())
+    }
+
     /// The re-INVITE that waits for an answer, and where it came from.
     pub fn offered(&self, id: LegId) -> Option<(&Request, SocketAddr)> {
         match &self.legs.get(&id)?.offer {

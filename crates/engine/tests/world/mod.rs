@@ -305,6 +305,16 @@ impl World {
         self.progress.last().map(|(_, _, call_id)| call_id.clone())
     }
 
+    /// The Call-ID of the latest call that a command made or that a phone placed.
+    pub(crate) fn last_call_id(&self) -> Option<String> {
+        self.sent.iter().rev().find_map(|(_, message)| match message {
+            Message::Request(request) if request.method == Method::Invite => {
+                Some(request.call_id().to_owned())
+            }
+            Message::Request(_) | Message::Response(_) => None,
+        })
+    }
+
     /// Nothing is left anywhere: no call, command, dialog, subscription, transaction or timer.
     pub(crate) fn assert_at_rest(&mut self) {
         assert_eq!(
@@ -481,6 +491,7 @@ struct Watch {
     /// The last session description the engine sent in a dialog of its own tag: whose session it is,
     /// its version, and all that it says.
     sessions: HashMap<String, (String, u64, String)>,
+    datagrams: HashSet<Bytes>,
     /// Answers to INVITEs of the engine, and whether they were acknowledged.
     answers: HashMap<String, bool>,
 }
@@ -488,7 +499,10 @@ struct Watch {
 impl Watch {
     fn sent(&mut self, bytes: &Bytes, ladder: &Ladder) {
         let Ok(message) = Message::parse(bytes.clone()) else { return };
-        self.described(&message, ladder);
+        // What is sent again says again what was so then.
+        if self.datagrams.insert(bytes.clone()) {
+            self.described(&message, ladder);
+        }
         let Message::Request(request) = message else { return };
         let dialog =
             format!("{} {:?} {:?}", request.call_id(), request.from_tag(), request.to_tag());
