@@ -133,6 +133,8 @@ impl Command {
     pub fn default_timeout(&mut self, default: Duration) {
         match self {
             Self::CallStart(start) => start.timeout = start.timeout.or(Some(default)),
+            Self::CallHold(hold) => hold.timeout = hold.timeout.or(Some(default)),
+            Self::CallUnHold(unhold) => unhold.timeout = unhold.timeout.or(Some(default)),
             Self::CallEnd(end) => end.timeout = end.timeout.or(Some(default)),
             Self::Echo(_) => {}
         }

@@ -6,6 +6,7 @@ mod world;
 
 mod call_hold;
 mod call_hold_failures;
+mod call_hold_phones;
 mod end;
 mod hold;
 mod incoming;
