@@ -94,7 +94,7 @@ fn every_documented_parameter_is_taken_and_every_mandatory_one_is_missed() {
     let manual = section(&read("docs/api.md"), "## Commands");
     let all = json!({"caller": "sip:a@h", "callee": "sip:b@h", "callid": "x"});
     let mut taken = 0;
-    for command in ["CallStart", "CallEnd"] {
+    for command in ["CallStart", "CallHold", "CallUnHold", "CallEnd"] {
         let table = rows(&section(&manual, &format!("### {command}")));
         let listed = |row: &Vec<String>| row[0].split(", ").map(str::to_owned).collect::<Vec<_>>();
         let mandatory = table.iter().filter(|row| row[1].contains("mandatory")).flat_map(listed);
@@ -112,7 +112,7 @@ fn every_documented_parameter_is_taken_and_every_mandatory_one_is_missed() {
             assert!(Invocation::parse(command, without).is_err(), "{command} without {name}");
         }
     }
-    assert_eq!(taken, 14, "the parameters of both commands");
+    assert_eq!(taken, 24, "the parameters of all four commands");
 }
 
 #[test]
@@ -140,6 +140,7 @@ fn the_documented_deadlines_are_the_engines() {
     };
     assert_eq!(deadline("a phone rings"), limits::RING_TIMEOUT);
     assert_eq!(deadline("the answer to REFER"), limits::REFER_TIMEOUT);
+    assert_eq!(deadline("both phones accept a hold"), limits::HOLD_TIMEOUT);
     assert_eq!(deadline("the referred phone's call"), limits::REFER_TIMEOUT);
     assert_eq!(deadline("a phone, or its address, says nothing"), engine::timer::T1X64);
 }

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::description::Description;
 use crate::event::{CommandId, Side};
+use crate::flow::hold::Hold;
 use crate::ids::Tag;
 use crate::ua::LegId;
 use crate::watch::{Ending, Party};
@@ -45,6 +47,10 @@ pub(crate) struct Call {
     pub(crate) parties: [Party; 2],
     /// Why it is being taken down.
     pub(crate) ending: Option<Ending>,
+    pub(crate) caller_has: Description,
+    pub(crate) callee_has: Description,
+    /// The hold that is under way.
+    pub(crate) hold: Option<Box<Hold>>,
 }
 
 /// A `CallEnd` that waits, and how long its client does.
@@ -118,6 +124,9 @@ impl Call {
             caller_session: None,
             parties,
             ending: None,
+            caller_has: Description::default(),
+            callee_has: Description::default(),
+            hold: None,
         }
     }
 
@@ -142,8 +151,9 @@ impl Call {
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         match self.state {
             State::Calling(deadline) => Some(deadline),
-            // The legs themselves have deadlines, in every one of these.
-            State::Joining | State::Answered | State::Established => None,
+            State::Established => self.hold.as_ref().and_then(|hold| hold.next_timeout()),
+            // The legs themselves have deadlines, in both of these.
+            State::Joining | State::Answered => None,
             State::Ending => self.ends.iter().filter_map(|end| end.give_up).min(),
         }
     }

@@ -15,6 +15,8 @@ pub enum Error {
     Ambiguous(Vec<String>),
     /// A party refused, did not answer, or could not be reached.
     Party(Side, Failure),
+    /// The call is not in a state for this: why not.
+    InvalidState(&'static str),
     /// Another command ended the call.
     Superseded,
     /// The engine holds as many calls as it may.
@@ -37,6 +39,7 @@ impl fmt::Display for Error {
                 };
                 write!(f, "{side}: {} {}", failure.status, failure.reason)
             }
+            Self::InvalidState(why) => f.write_str(why),
             Self::Superseded => f.write_str("another command ended the call"),
             Self::Full => f.write_str("too many calls"),
             Self::Bug => f.write_str("internal error"),

@@ -58,4 +58,8 @@ pub enum Step {
     TransferProgress(u16),
     /// The call between the two was placed.
     CallStarted,
+    /// The party is on hold.
+    Held,
+    /// The party is not on hold any more.
+    Unheld,
 }

@@ -15,6 +15,7 @@
 //! * [`ladder`] – messages and time as text.
 
 mod call;
+mod description;
 mod dialog;
 mod engine;
 mod error;
@@ -35,6 +36,7 @@ pub use self::call::CallKey;
 pub use self::engine::{Config, Engine, Input, Load, Output};
 pub use self::error::Error;
 pub use self::event::{CommandId, Event, Progress, Side, Step};
+pub use self::flow::hold::HoldRequest;
 pub use self::flow::start::{Mode, StartRequest};
 pub use self::transaction::Hop;
 pub use self::ua::{Failure, FailureKind, Stats};

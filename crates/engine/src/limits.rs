@@ -31,5 +31,9 @@ pub const RING_TIMEOUT: Duration = Duration::from_secs(120);
 /// REFER unanswered.
 pub const REFER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long the parties may take to accept a hold, or its end, before it is undone. Less than the
+/// 64·T1 after which a silent phone counts as lost, and the call with it.
+pub const HOLD_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// How often a re-INVITE is tried again after 491 (RFC 3261 §14.1).
 pub const MAX_GLARE_RETRIES: u32 = 5;

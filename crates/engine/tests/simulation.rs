@@ -7,9 +7,9 @@ mod world;
 
 use std::time::Duration;
 
-use engine::phone::{Answer, Notify, OnRefer};
-use engine::{CommandId, Mode};
-use world::{Fate, World};
+use engine::phone::{Answer, Notify, OnOffer, OnRefer};
+use engine::{CommandId, Mode, Side, Step};
+use world::{CALLEE, CALLER, Fate, World};
 
 #[test]
 fn whatever_happens_every_command_ends_once_and_nothing_is_left() {
@@ -19,17 +19,23 @@ fn whatever_happens_every_command_ends_once_and_nothing_is_left() {
     }
     let seeds =
         std::env::var("SEEDS").map_or(20_000, |seeds| seeds.parse().expect("SEEDS is a number"));
-    let mut outcomes = [0_u64; 2];
+    let (mut outcomes, mut changes) = ([0_u64; 2], [0_u64; 2]);
     for seed in 0..seeds {
         let world =
             std::panic::catch_unwind(|| run(seed)).unwrap_or_else(|_| panic!("SEED={seed}"));
         for result in world.done.values() {
             outcomes[usize::from(result.is_ok())] += 1;
         }
+        for (_, step, _) in &world.progress {
+            changes[0] += u64::from(*step == Step::Held);
+            changes[1] += u64::from(*step == Step::Unheld);
+        }
     }
     println!("{seeds} seeds: {} commands succeeded, {} failed", outcomes[1], outcomes[0]);
+    println!("{} legs put on hold, {} taken back", changes[0], changes[1]);
     // A simulation in which everything fails, or nothing does, tests little.
     assert!(outcomes.iter().all(|count| *count * 10 > seeds), "lopsided: {outcomes:?}");
+    assert!(changes.iter().all(|count| *count * 50 > seeds), "nobody is held: {changes:?}");
 }
 
 /// SplitMix64: small, and the same everywhere.
@@ -80,11 +86,18 @@ fn run(seed: u64) -> World {
         };
         phone.behaviour.notify =
             random.pick(&[Notify::Sipfrag, Notify::Sipfrag, Notify::Empty, Notify::Never]);
+        phone.behaviour.offer = match random.below(8) {
+            0 => OnOffer::Refuse(random.pick(&[488, 491, 500, 603, 481])),
+            _ => OnOffer::Accept,
+        };
         phone.behaviour.dial_after = random.millis(3000);
     }
     world.network = network(&mut random);
     let mut commands = Vec::new();
-    for _ in 0..1 + random.below(6) {
+    if random.one_in(3) {
+        talk(&mut world, &mut random, &mut commands);
+    }
+    for _ in 0..1 + random.below(8) {
         act(&mut world, &mut random, &mut commands);
         let pause = if random.one_in(3) { random.millis(40_000) } else { random.millis(300) };
         world.run_for(pause);
@@ -111,7 +124,7 @@ fn network(random: &mut Random) -> world::Network {
 /// One thing that somebody does.
 fn act(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
     let phone = random.below(3) as usize;
-    match random.below(11) {
+    match random.below(14) {
         0..=4 => {
             let mode = random.pick(&[Mode::Auto, Mode::Refer, Mode::Bridge]);
             let mut request = world.request(mode);
@@ -141,11 +154,50 @@ fn act(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
                 commands.push(world.end(&call_id));
             }
         }
-        _ => {
+        10 => {
             if let Some(call_id) = world.helper_call_id() {
                 commands.push(world.end(&call_id));
             }
         }
+        11 => world.ask_for_offer(phone),
+        _ => hold(world, random, commands),
+    }
+}
+
+/// Puts a party, or both, of the latest call on hold, or takes them back.
+fn hold(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
+    if let Some(call_id) = world.last_call_id() {
+        let side = random.pick(&[None, Some(Side::Caller), Some(Side::Callee)]);
+        let timeout = random.one_in(4).then(|| random.millis(20_000));
+        commands.push(world.call_hold_for(&call_id, side, random.one_in(2), timeout));
+    }
+}
+
+/// Two phones that want to talk, and much that happens while they do.
+fn talk(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
+    for phone in [CALLER, CALLEE] {
+        world.phones[phone].behaviour.answer = Answer::After(random.millis(500));
+    }
+    if random.one_in(2) {
+        commands.push(world.start(random.pick(&[Mode::Auto, Mode::Bridge])));
+    } else {
+        let callee = world.phones[CALLEE].uri();
+        world.dial(CALLER, &callee);
+    }
+    world.run_for(Duration::from_secs(15));
+    for _ in 0..2 + random.below(8) {
+        let phone = random.below(2) as usize;
+        match random.below(8) {
+            0 => world.hold(phone, random.one_in(2)),
+            1 => world.ask_for_offer(phone),
+            2 => {
+                let refusal = OnOffer::Refuse(random.pick(&[488, 491, 500]));
+                world.phones[phone].behaviour.offer = random.pick(&[OnOffer::Accept, refusal]);
+            }
+            _ => hold(world, random, commands),
+        }
+        let pause = random.pick(&[50, 400, 10_000]);
+        world.run_for(random.millis(pause));
     }
 }
 

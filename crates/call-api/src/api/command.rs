@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::error::{ErrorKind, RequestError};
+use super::event::Side;
 use super::param::{
     CallId, CommandId, DisplayName, ExtraHeaders, Param, Params, SipUri, nearest, quoted,
 };
@@ -49,6 +50,39 @@ pub enum Mode {
     Bridge,
 }
 
+/// Put one or both participants on hold (RFC 5359 §2.1).
+///
+/// The phone of a party that is put on hold is asked by re-INVITE to send no more media (RFC 3264
+/// §8.4); it may still receive what the other party sends. Nothing else of the session changes, and
+/// the other party's phone is not asked anything. `CALL_HOLD` comes when a phone has agreed. When
+/// one of two does not, the command fails and the other one is taken back (`CALL_UNHOLD`).
+///
+/// A party that is on hold already is left as it is. Fails with `invalid_state` when that leaves
+/// nobody, when the call is not established, or when another command changes it just then.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CallHold {
+    /// SIP Call-ID of the call.
+    pub callid: CallId,
+    /// The party that is put on hold; both when left out.
+    pub leg: Option<Side>,
+    /// `timeout_ms`: the command fails when it has not succeeded by then.
+    pub timeout: Option<Duration>,
+}
+
+/// Resume an on-hold call. Also spelled `CallUnhold`.
+///
+/// Ends what [`CallHold`] began, by the same means and with the same rules; a hold that a phone's
+/// user asked for is the phone's to end.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CallUnHold {
+    /// SIP Call-ID of the call.
+    pub callid: CallId,
+    /// The party that is taken back; both when left out.
+    pub leg: Option<Side>,
+    /// `timeout_ms`: the command fails when it has not succeeded by then.
+    pub timeout: Option<Duration>,
+}
+
 /// Terminate an ongoing call: both parties are hung up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CallEnd {
@@ -70,6 +104,10 @@ pub struct Echo {
 pub enum Command {
     /// See [`CallStart`].
     CallStart(CallStart),
+    /// See [`CallHold`].
+    CallHold(CallHold),
+    /// See [`CallUnHold`].
+    CallUnHold(CallUnHold),
     /// See [`CallEnd`].
     CallEnd(CallEnd),
     /// See [`Echo`].
@@ -78,13 +116,15 @@ pub enum Command {
 
 impl Command {
     /// Every method name.
-    pub const NAMES: [&'static str; 3] = ["CallStart", "CallEnd", "Echo"];
+    pub const NAMES: [&'static str; 5] = ["CallStart", "CallHold", "CallUnHold", "CallEnd", "Echo"];
 
     /// The JSON-RPC method.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
             Self::CallStart(_) => "CallStart",
+            Self::CallHold(_) => "CallHold",
+            Self::CallUnHold(_) => "CallUnHold",
             Self::CallEnd(_) => "CallEnd",
             Self::Echo(_) => "Echo",
         }
@@ -94,6 +134,8 @@ impl Command {
     pub fn default_timeout(&mut self, default: Duration) {
         match self {
             Self::CallStart(start) => start.timeout = start.timeout.or(Some(default)),
+            Self::CallHold(hold) => hold.timeout = hold.timeout.or(Some(default)),
+            Self::CallUnHold(unhold) => unhold.timeout = unhold.timeout.or(Some(default)),
             Self::CallEnd(end) => end.timeout = end.timeout.or(Some(default)),
             Self::Echo(_) => {}
         }
@@ -104,6 +146,8 @@ impl Command {
     pub fn timeout(&self) -> Option<Duration> {
         match self {
             Self::CallStart(start) => start.timeout,
+            Self::CallHold(hold) => hold.timeout,
+            Self::CallUnHold(unhold) => unhold.timeout,
             Self::CallEnd(end) => end.timeout,
             Self::Echo(_) => None,
         }
@@ -134,6 +178,20 @@ impl Invocation {
                     display: p.optional("display")?,
                     headers: p.optional("headers")?.unwrap_or_default(),
                     auto_answer: p.optional("auto_answer")?.unwrap_or(false),
+                    timeout: p.optional("timeout_ms")?,
+                }))
+            }),
+            "CallHold" => Self::named(params, |p| {
+                Ok(Command::CallHold(CallHold {
+                    callid: p.required("callid")?,
+                    leg: p.optional("leg")?,
+                    timeout: p.optional("timeout_ms")?,
+                }))
+            }),
+            "CallUnHold" | "CallUnhold" => Self::named(params, |p| {
+                Ok(Command::CallUnHold(CallUnHold {
+                    callid: p.required("callid")?,
+                    leg: p.optional("leg")?,
                     timeout: p.optional("timeout_ms")?,
                 }))
             }),
@@ -184,6 +242,18 @@ impl Param for Mode {
     }
 }
 
+impl Param for Side {
+    const EXPECTED: &'static str = "\"caller\" or \"callee\"";
+
+    fn from_json(value: &Value) -> Option<Self> {
+        match value.as_str()? {
+            "caller" => Some(Self::Caller),
+            "callee" => Some(Self::Callee),
+            _ => None,
+        }
+    }
+}
+
 fn unknown_method(method: &str) -> RequestError {
     let hint = nearest(method, Command::NAMES.into_iter().chain(Query::NAMES))
         .map_or(String::new(), |name| format!(", did you mean \"{name}\"?"));
@@ -219,6 +289,14 @@ mod tests {
         assert_eq!(start.mode, Mode::Bridge);
         assert_eq!(start.from, SipUri::parse("sip:shop@10.0.0.1"));
         assert_eq!(start.display, DisplayName::parse("The Shop"));
+    }
+
+    #[test]
+    fn an_unhold_is_the_same_in_both_spellings() {
+        let params = json!({"callid": "x", "leg": "callee"});
+        let unhold = Invocation::parse("CallUnHold", params.clone()).unwrap();
+        assert_eq!(unhold.command.name(), "CallUnHold");
+        assert_eq!(Invocation::parse("CallUnhold", params).unwrap(), unhold);
     }
 
     #[test]

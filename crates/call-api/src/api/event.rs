@@ -41,6 +41,12 @@ impl Event {
         Self { leg: Some(leg), uri: Some(uri), ..self }
     }
 
+    /// Says to whom it happened, where the URI is not known.
+    #[must_use]
+    pub fn at_leg(self, leg: Side) -> Self {
+        Self { leg: Some(leg), ..self }
+    }
+
     /// Says in which call it happened.
     #[must_use]
     pub fn in_call(self, callid: CallId) -> Self {
@@ -57,6 +63,10 @@ pub enum EventKind {
     TransferAccepted,
     /// The call to the callee, or to the target of a transfer, is on its way.
     CallStarted,
+    /// A party is on hold.
+    Held,
+    /// A party is not on hold any more.
+    Unheld,
     /// Provisional: a party's phone rings.
     Ringing,
     /// Provisional: a party sends media before it answers (a 183 with a session description).
@@ -79,9 +89,12 @@ impl EventKind {
     pub fn is_provisional(&self) -> bool {
         match self {
             Self::Ringing | Self::EarlyMedia | Self::TransferProgress { .. } => true,
-            Self::Answered | Self::TransferAccepted | Self::CallStarted | Self::Reply { .. } => {
-                false
-            }
+            Self::Answered
+            | Self::TransferAccepted
+            | Self::CallStarted
+            | Self::Held
+            | Self::Unheld
+            | Self::Reply { .. } => false,
         }
     }
 }

@@ -13,7 +13,7 @@ pub mod param;
 pub mod query;
 
 pub use call::{Call, CallChange, CallEvent};
-pub use command::{CallEnd, CallStart, Command, Echo, Invocation, Mode};
+pub use command::{CallEnd, CallHold, CallStart, CallUnHold, Command, Echo, Invocation, Mode};
 pub use error::{CommandError, ErrorKind, Origin, RequestError};
 pub use event::{Done, Event, EventKind, Side};
 pub use param::{CallId, CommandId, DisplayName, ExtraHeaders, SipUri};

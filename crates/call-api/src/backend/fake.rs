@@ -2,7 +2,8 @@
 //!
 //! Calls succeed at once, unless the user part of `caller` or `callee` says otherwise: `sip:busy@…`
 //! is busy, `sip:silent@…` never answers, and so on (see `fault`). `sip:hang@…` hangs until
-//! [`Fake::release`], and `sip:panic@…` is a bug. `CallEnd` knows every call but `unknown`.
+//! [`Fake::release`], and `sip:panic@…` is a bug. Every call but `unknown` is known, can be held and
+//! taken back, and ended; `held` is on hold already.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -67,6 +68,15 @@ impl Backend for Fake {
         Box::pin(async move {
             match command {
                 Command::CallStart(start) => self.start(start, &progress).await,
+                Command::CallHold(hold) if hold.callid.as_str() == "held" => {
+                    Err(CommandError::InvalidState("already on hold".to_owned()))
+                }
+                Command::CallHold(hold) => {
+                    change(&hold.callid, hold.leg, &EventKind::Held, &progress)
+                }
+                Command::CallUnHold(unhold) => {
+                    change(&unhold.callid, unhold.leg, &EventKind::Unheld, &progress)
+                }
                 Command::CallEnd(end) if end.callid.as_str() == "unknown" => {
                     Err(CommandError::NotFound("no call with this Call-ID".to_owned()))
                 }
@@ -78,6 +88,24 @@ impl Backend for Fake {
             }
         })
     }
+}
+
+/// Reports the same of one leg or both.
+fn change(
+    callid: &CallId,
+    leg: Option<Side>,
+    kind: &EventKind,
+    progress: &Progress,
+) -> Result<Done, CommandError> {
+    if callid.as_str() == "unknown" {
+        return Err(CommandError::NotFound("no call with this Call-ID".to_owned()));
+    }
+    for side in [Side::Caller, Side::Callee] {
+        if leg.is_none_or(|leg| leg == side) {
+            progress.report(Event::new(kind.clone()).at_leg(side).in_call(callid.clone()));
+        }
+    }
+    Ok(Done::default())
 }
 
 /// What goes wrong with a party, by its user part.

@@ -165,6 +165,8 @@ fn name(kind: &EventKind) -> &'static str {
         EventKind::Answered => "CALL_ANSWER",
         EventKind::TransferAccepted => "TRANSFER_ACCEPT",
         EventKind::CallStarted => "CALL_START",
+        EventKind::Held => "CALL_HOLD",
+        EventKind::Unheld => "CALL_UNHOLD",
         EventKind::Ringing => "CALL_RINGING",
         EventKind::EarlyMedia => "CALL_PROGRESS",
         EventKind::TransferProgress { .. } => "TRANSFER_PROGRESS",

@@ -94,7 +94,7 @@ async fn json_that_is_not_a_request_is_an_invalid_request() {
 async fn an_unknown_method_is_not_found() {
     check(
         &[
-            r#"{"jsonrpc":"2.0","method":"CallHold","params":{"callid":"x"},"id":1}"#,
+            r#"{"jsonrpc":"2.0","method":"CallPark","params":{"callid":"x"},"id":1}"#,
             r#"{"jsonrpc":"2.0","method":"callstart","id":2}"#,
             r#"{"jsonrpc":"2.0","method":"CallSart","id":3}"#,
             r#"{"jsonrpc":"2.0","method":"NotifyEnd","params":{},"id":4}"#,
@@ -102,8 +102,8 @@ async fn an_unknown_method_is_not_found() {
             r#"{"jsonrpc":"2.0","method":"a\r\nb","id":6}"#,
         ],
         expect![[r#"
-            > {"jsonrpc":"2.0","method":"CallHold","params":{"callid":"x"},"id":1}
-            < {"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"unknown method \"CallHold\"","data":{"kind":"method_not_found"}}}
+            > {"jsonrpc":"2.0","method":"CallPark","params":{"callid":"x"},"id":1}
+            < {"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"unknown method \"CallPark\"","data":{"kind":"method_not_found"}}}
             > {"jsonrpc":"2.0","method":"callstart","id":2}
             < {"jsonrpc":"2.0","id":2,"error":{"code":-32601,"message":"unknown method \"callstart\", did you mean \"CallStart\"?","data":{"kind":"method_not_found"}}}
             > {"jsonrpc":"2.0","method":"CallSart","id":3}
@@ -179,6 +179,10 @@ async fn no_parameter_takes_a_control_character() {
         ("CallStart", "display", "name"),
         ("CallStart", "mode", "auto"),
         ("CallStart", "cmd_id", "mine"),
+        ("CallHold", "callid", "x"),
+        ("CallHold", "leg", "caller"),
+        ("CallUnHold", "callid", "x"),
+        ("CallUnHold", "leg", "callee"),
         ("CallEnd", "callid", "x"),
         ("CallEnd", "cmd_id", "mine"),
         ("Echo", "cmd_id", "mine"),
@@ -193,7 +197,7 @@ async fn no_parameter_takes_a_control_character() {
             ] {
                 let mut params = match method {
                     "CallStart" => serde_json::json!({"caller": "sip:a@h", "callee": "sip:b@h"}),
-                    "CallEnd" => serde_json::json!({"callid": "x"}),
+                    "CallEnd" | "CallHold" | "CallUnHold" => serde_json::json!({"callid": "x"}),
                     _ => serde_json::json!({}),
                 };
                 params[name] = value.clone().into();

@@ -9,6 +9,7 @@
 mod bad_requests;
 mod batches;
 mod flows;
+mod hold;
 mod outcomes;
 mod random;
 mod retries;

@@ -59,7 +59,7 @@ impl Chance {
                 "callee": format!("sip:{}@h", self.one_of(&users)),
                 "verbose": self.below(2) == 0,
             }),
-            "CallEnd" => json!({"callid": self.one_of(&["unknown", "call-1@fake"])}),
+            "CallEnd" | "CallHold" => json!({"callid": self.one_of(&["unknown", "call-1@fake"])}),
             _ => self.value(2),
         };
         if let (Value::Object(params), 0) = (&mut params, self.below(3)) {

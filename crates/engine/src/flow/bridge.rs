@@ -12,9 +12,8 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use crate::call::{Call, CallKey, Session, State};
+use crate::description::Role;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{CommandId, Side, Step};
@@ -65,6 +64,7 @@ impl Engine {
     pub(crate) fn join_caller(&mut self, now: Instant, key: CallKey, offer: &[u8]) {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let offer = call.caller_session.as_mut().and_then(|session| session.offer(offer));
+        let offer = offer.map(|offer| call.caller_has.next(&offer, Role::Offer));
         let (Some(offer), Some(caller)) = (offer, call.caller) else {
             let failure =
                 Failure::ours(FailureKind::Answered, 488, "No session description in the answer");
@@ -80,22 +80,13 @@ impl Engine {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let other = call.leg(side.other());
         let (Some(other), State::Established, Some((request, _))) =
-            (other, &call.state, self.ua.offered(leg))
+            (other.filter(|other| !self.ua.is_offering(*other)), &call.state, self.ua.offered(leg))
         else {
+            // RFC 3261 §14.2, between the parties: one offer at a time.
             return self.ua.refuse_offer(now, leg, 491);
         };
-        // The other party's own offer is on its way to this one: both at once would wait for each
-        // other (RFC 3261 §14.2).
-        if self.ua.offered(other).is_some() {
-            return self.ua.refuse_offer(now, leg, 491);
-        }
-        let body = Some(request.body()).filter(|body| !body.is_empty());
-        let body = match (body, &mut call.caller_session, side) {
-            (None, ..) => None,
-            (Some(body), Some(session), Side::Callee) => session.offer(body),
-            (Some(body), ..) => Some(Bytes::copy_from_slice(body)),
-        };
-        self.ua.pass_offer(now, other, body);
+        let offer = call.pass(side.other(), request.body(), Role::Offer);
+        self.ua.pass_offer(now, other, Some(offer).filter(|offer| !offer.is_empty()));
     }
 
     /// A party took an offer that we made, or passed on.
@@ -106,25 +97,29 @@ impl Engine {
         side: Side,
         body: &[u8],
     ) {
+        if self.is_holding(key, side) {
+            return self.on_hold_accepted(now, key, side);
+        }
         let Some(call) = self.calls.get_mut(&key) else { return };
-        let session = call.caller_session.as_ref().filter(|_| side == Side::Caller);
-        let answer = match session {
-            Some(session) => session.answer(body),
-            None => Some(Bytes::copy_from_slice(body)),
-        };
         let (other, start, call_id) = (call.leg(side.other()), call.start, call.call_id.clone());
         if call.state != State::Joining {
+            let reply = call.pass_reply(side, body);
             if let Some(other) = other {
-                self.ua.accept_offer(now, other, answer.as_deref().unwrap_or_default());
+                self.ua.accept_offer(now, other, &reply);
             }
-            return;
+            self.renew_hold(key, side.other());
+            return self.advance_hold(now, key);
         }
+        let session = call.caller_session.as_ref();
+        let answer = session.and_then(|session| session.answer(body));
         let (Some(answer), Some(callee)) = (answer, other) else {
             let failure =
                 Failure::ours(FailureKind::Answered, 488, "No session description in the answer");
             return self.take_down(now, key, Error::Party(Side::Caller, failure));
         };
         call.state = State::Established;
+        call.caller_has.accepted();
+        let answer = call.callee_has.next(&answer, Role::Answer);
         self.ua.acknowledge(now, callee, &answer);
         self.tell(key, Change::Established);
         if let Some(command) = start {
@@ -141,12 +136,17 @@ impl Engine {
         side: Side,
         failure: Failure,
     ) {
-        let Some(call) = self.calls.get(&key) else { return };
+        if self.is_holding(key, side) {
+            return self.on_hold_refused(now, key, side, failure);
+        }
+        let Some(call) = self.calls.get_mut(&key) else { return };
         if call.state == State::Joining {
             return self.take_down(now, key, Error::Party(side, failure));
         }
+        call.has(side).refused();
         if let Some(other) = call.leg(side.other()) {
             self.ua.refuse_offer(now, other, failure.status);
         }
+        self.advance_hold(now, key);
     }
 }

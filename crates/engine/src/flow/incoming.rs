@@ -14,14 +14,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use sip::{Name, NameAddr, Uri};
 
 use crate::call::{Call, CallKey, State};
+use crate::description::Role;
 use crate::dialog::address;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::event::{CommandId, Side, Step};
+use crate::event::{CommandId, Event, Side, Step};
 use crate::flow::start::{StartRequest, hung_up};
 use crate::limits::RING_TIMEOUT;
 use crate::ua::{self, Cause, Failure, Invite, LegId, ServerKey};
@@ -51,11 +51,11 @@ impl Engine {
         let headers = asked.as_ref().map(|asked| asked.headers.clone()).unwrap_or_default();
         let to = address(&NameAddr { uri: &destination.uri, display: b"", ..request.to() });
         let max_forwards = request.number(Name::MaxForwards).unwrap_or(70).saturating_sub(1);
-        let offer =
-            Some(request.body()).filter(|body| !body.is_empty()).map(Bytes::copy_from_slice);
+        let offer = request.body();
         let parties =
             [Party::new(calling, Reached::Calling), Party::new(&destination.uri, Reached::Calling)];
         let mut call = Call::new(call_id.clone(), caller, now + RING_TIMEOUT, parties);
+        let offer = Some(call.pass(Side::Callee, offer, Role::Offer)).filter(|sdp| !sdp.is_empty());
         call.start = command;
         let key = self.add_call(call);
         self.set_role(caller, key, Side::Caller);
@@ -149,11 +149,12 @@ impl Engine {
     }
 
     fn on_callee_progress(&mut self, now: Instant, key: CallKey, response: &sip::Response) {
-        let Some(call) = self.calls.get(&key) else { return };
+        let Some(call) = self.calls.get_mut(&key) else { return };
         let (start, call_id) = (call.start, call.call_id.clone());
         let bridged = call.caller_session.is_some();
         if let Some(caller) = call.caller.filter(|_| !bridged) {
-            self.ua.progress(now, caller, response.status, response.body(), Some(response));
+            let sdp = call.pass(Side::Caller, response.body(), Role::Answer);
+            self.ua.progress(now, caller, response.status, &sdp, Some(response));
         }
         if let Some(command) = start {
             let step = if response.body().is_empty() { Step::Ringing } else { Step::EarlyMedia };
@@ -170,9 +171,10 @@ impl Engine {
             return self.join_caller(now, key, body);
         }
         call.state = State::Answered;
+        let sdp = call.pass_reply(Side::Callee, body);
         let (caller, start, call_id) = (call.caller, call.start, call.call_id.clone());
         if let Some(caller) = caller {
-            self.ua.accept(now, caller, body, Some(response));
+            self.ua.accept(now, caller, &sdp, Some(response));
         }
         if let Some(command) = start {
             self.progress(command, Side::Callee, &call_id, Step::Answered);
@@ -188,8 +190,9 @@ impl Engine {
         if first {
             call.state = State::Established;
         }
+        let answer = call.pass(side.other(), body, Role::Answer);
         if let Some(other) = other {
-            self.ua.acknowledge(now, other, body);
+            self.ua.acknowledge(now, other, &answer);
         }
         if first {
             self.tell(key, Change::Established);
@@ -197,6 +200,7 @@ impl Engine {
         if let Some(command) = start.filter(|_| first) {
             self.on_call_up(now, command);
         }
+        self.advance_hold(now, key);
     }
 
     /// A party's leg is no more: neither is the call.
@@ -222,6 +226,9 @@ impl Engine {
         if self.calls.get(&key).is_some_and(|call| call.state == State::Ending) {
             return self.give_up_ends(now, key);
         }
+        if self.calls.get(&key).is_some_and(|call| call.hold.is_some()) {
+            return self.on_hold_timeout(now, key);
+        }
         self.take_down(now, key, Error::Party(Side::Callee, Failure::timed_out()));
     }
 
@@ -234,11 +241,13 @@ impl Engine {
         call.state = State::Ending;
         call.ending.get_or_insert_with(|| Ending::of(&error));
         let (caller, callee, start) = (call.caller, call.callee, call.start.take());
+        let hold = call.hold.take().and_then(|hold| hold.command());
         let status = match &error {
             Error::Party(Side::Callee, failure) => told(failure.status),
             Error::Party(Side::Caller, _)
             | Error::NoSuchCall
             | Error::Ambiguous(_)
+            | Error::InvalidState(_)
             | Error::Superseded => 487,
             Error::Full | Error::Bug => 500,
         };
@@ -246,6 +255,9 @@ impl Engine {
             self.ua.hang_up(now, leg, status);
         }
         self.tell(key, Change::Ending);
+        if let Some(command) = hold {
+            self.report(Event::Done(command, Err(error.clone())));
+        }
         if caller.is_none() && callee.is_none() {
             self.forget_call(key);
         }

@@ -3,5 +3,6 @@
 
 mod bridge;
 mod end;
+pub(crate) mod hold;
 mod incoming;
 pub(crate) mod start;

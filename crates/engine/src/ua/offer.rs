@@ -9,7 +9,7 @@ use sip::{Method, Request, Response};
 
 use super::invite::{capabilities, finish};
 use super::leg::{Offer, State, Unacked};
-use super::{Event, Failure, LegId, Owner, Purpose, UserAgent};
+use super::{Event, Failure, Leg, LegId, Owner, Purpose, UserAgent};
 use crate::ids::Branch;
 use crate::limits::MAX_GLARE_RETRIES;
 use crate::timer::T1X64;
@@ -26,6 +26,26 @@ impl UserAgent {
     /// 491: who made it gets the 491, and knows by RFC 3261 §14.1 how long to wait.
     pub fn pass_offer(&mut self, now: Instant, id: LegId, body: Option<Bytes>) {
         self.send_offer(now, id, body, MAX_GLARE_RETRIES);
+    }
+
+    /// Puts another offer in the place of one that waits to be sent (again).
+    pub(crate) fn renew_offer(&mut self, id: LegId, offer: Bytes) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        match (&mut leg.offer, &mut leg.waiting) {
+            (Offer::Backoff { body, .. }, _) | (_, Some((body, ..))) => *body = Some(offer),
+            (Offer::None | Offer::Sent { .. } | Offer::Received { .. }, None) => {}
+        }
+    }
+
+    /// Whether a re-INVITE is under way, ours or the peer's.
+    pub(crate) fn is_offering(&self, id: LegId) -> bool {
+        let idle = |leg: &Leg| matches!(leg.offer, Offer::None) && leg.waiting.is_none();
+        self.legs.get(&id).is_some_and(|leg| !idle(leg))
+    }
+
+    /// Whether an ACK is missing, the peer's or ours.
+    pub(crate) fn is_unacknowledged(&self, id: LegId) -> bool {
+        self.legs.get(&id).is_some_and(|leg| leg.unacked.is_some() || leg.owed.is_some())
     }
 
     /// The re-INVITE that waits for an answer, and where it came from.

@@ -4,6 +4,9 @@
 #[path = "../world/mod.rs"]
 mod world;
 
+mod call_hold;
+mod call_hold_failures;
+mod call_hold_phones;
 mod end;
 mod hold;
 mod incoming;

@@ -15,9 +15,10 @@ use engine::ladder::Ladder;
 use engine::phone::{Phone, PhoneEvent};
 use engine::ua::LegId;
 use engine::{
-    CallKey, CallView, CommandId, Config, Engine, Error, Event, Input, Load, Mode, Output,
-    StartRequest, Step,
+    CallKey, CallView, CommandId, Config, Engine, Error, Event, HoldRequest, Input, Load, Mode,
+    Output, Side, StartRequest, Step,
 };
+use sip::sdp::Sdp;
 use sip::{Message, Method, Request};
 
 pub(crate) const CALLER: usize = 0;
@@ -170,6 +171,27 @@ impl World {
         command
     }
 
+    /// Puts the parties of a call on hold, or takes them back.
+    pub(crate) fn call_hold(&mut self, call_id: &str, side: Option<Side>, held: bool) -> CommandId {
+        self.call_hold_for(call_id, side, held, None)
+    }
+
+    pub(crate) fn call_hold_for(
+        &mut self,
+        call_id: &str,
+        side: Option<Side>,
+        held: bool,
+        timeout: Option<Duration>,
+    ) -> CommandId {
+        let name = if held { "CallHold" } else { "CallUnHold" };
+        let whom = side.map_or(String::new(), |side| format!(" {side:?}").to_lowercase());
+        let command = self.command(&format!("> {name}{whom}"));
+        let request = HoldRequest { call_id: call_id.to_owned(), side, held, timeout };
+        self.engine.hold(self.now, command, request);
+        self.drain();
+        command
+    }
+
     /// The Call-ID that a successful command named.
     pub(crate) fn call_id(&self, command: CommandId) -> String {
         match &self.done[&command] {
@@ -289,6 +311,16 @@ impl World {
     /// The Call-ID that the latest report of a command named.
     pub(crate) fn helper_call_id(&self) -> Option<String> {
         self.progress.last().map(|(_, _, call_id)| call_id.clone())
+    }
+
+    /// The Call-ID of the latest call that a command made or that a phone placed.
+    pub(crate) fn last_call_id(&self) -> Option<String> {
+        self.sent.iter().rev().find_map(|(_, message)| match message {
+            Message::Request(request) if request.method == Method::Invite => {
+                Some(request.call_id().to_owned())
+            }
+            Message::Request(_) | Message::Response(_) => None,
+        })
     }
 
     /// Nothing is left anywhere: no call, command, dialog, subscription, transaction or timer.
@@ -428,6 +460,8 @@ impl World {
                     Step::TransferAccepted => "< TRANSFER_ACCEPT".to_owned(),
                     Step::TransferProgress(status) => format!("< TRANSFER_PROGRESS {status}"),
                     Step::CallStarted => "< CALL_START".to_owned(),
+                    Step::Held => format!("< CALL_HOLD {side}"),
+                    Step::Unheld => format!("< CALL_UNHOLD {side}"),
                 });
             }
             Event::Done(command, result) => {
@@ -464,13 +498,22 @@ struct Watch {
     /// The last CSeq the engine used in a dialog, and whether it has said BYE there.
     dialogs: HashMap<String, (u32, bool)>,
     branches: HashSet<String>,
+    /// The last session description the engine sent in a dialog of its own tag: whose session it is,
+    /// its version, and all that it says.
+    sessions: HashMap<String, (String, u64, String)>,
+    datagrams: HashSet<Bytes>,
     /// Answers to INVITEs of the engine, and whether they were acknowledged.
     answers: HashMap<String, bool>,
 }
 
 impl Watch {
     fn sent(&mut self, bytes: &Bytes, ladder: &Ladder) {
-        let Ok(Message::Request(request)) = Message::parse(bytes.clone()) else { return };
+        let Ok(message) = Message::parse(bytes.clone()) else { return };
+        // What is sent again says again what was so then.
+        if self.datagrams.insert(bytes.clone()) {
+            self.described(&message, ladder);
+        }
+        let Message::Request(request) = message else { return };
         let dialog =
             format!("{} {:?} {:?}", request.call_id(), request.from_tag(), request.to_tag());
         let seq = request.cseq().number;
@@ -486,6 +529,28 @@ impl Watch {
                 *last = seq;
                 *closed |= request.method == Method::Bye;
             }
+        }
+    }
+
+    /// RFC 3264 §8: the version of a session never goes back, and rises when anything changes.
+    fn described(&mut self, message: &Message, ladder: &Ladder) {
+        let headers = message.headers();
+        let own_tag = match message {
+            Message::Request(_) => headers.from_tag(),
+            Message::Response(_) => headers.to_tag(),
+        };
+        let Ok(sdp) = Sdp::parse(headers.body()) else { return };
+        let origin = sdp.origin();
+        let whose = format!("{} {} {}", origin.username, origin.session_id, origin.rest);
+        let text = String::from_utf8_lossy(headers.body());
+        let text = text.lines().filter(|line| !line.starts_with("o=")).collect::<String>();
+        let dialog = format!("{} {own_tag:?}", headers.call_id());
+        let new = (whose, origin.version, text);
+        if let Some(last) = self.sessions.insert(dialog, new.clone())
+            && last.0 == new.0
+        {
+            let risen = new.1 > last.1 || (new.1 == last.1 && new.2 == last.2);
+            assert!(risen, "from version {} to {}: {}\n{ladder}", last.1, new.1, new.2);
         }
     }
 

@@ -3,19 +3,27 @@
 use std::net::IpAddr;
 
 use super::parts::{Line, Parts};
-use super::{Direction, Sdp};
+use super::{Direction, Media, Sdp};
 use crate::error::ParseError;
 
 /// A copy in which every media section has exactly this direction attribute, in the place of its
 /// first one or else at its end, and the session part has none.
 pub fn with_direction(sdp: &[u8], direction: Direction) -> Result<Vec<u8>, ParseError> {
-    let parts = Parts::of(sdp)?;
+    with_directions(sdp, |_, _| direction)
+}
+
+/// The same with a direction for each section, which `choose` gets with its place.
+pub fn with_directions(
+    sdp: &[u8],
+    mut choose: impl FnMut(usize, &Media<'_>) -> Direction,
+) -> Result<Vec<u8>, ParseError> {
+    let (parsed, parts) = (Sdp::parse(sdp)?, Parts::of(sdp)?);
     let mut copy = Vec::with_capacity(sdp.len() + 16 * parts.media.len());
     for line in parts.session.iter().filter(|line| line.direction().is_none()) {
         copy.extend_from_slice(line.whole);
     }
-    for section in &parts.media {
-        let mut attribute = Some(format!("a={}", direction.as_str()));
+    for (at, (section, media)) in parts.media.iter().zip(parsed.media()).enumerate() {
+        let mut attribute = Some(format!("a={}", choose(at, &media).as_str()));
         for line in section {
             match line.direction() {
                 None => copy.extend_from_slice(line.whole),
@@ -30,6 +38,15 @@ pub fn with_direction(sdp: &[u8], direction: Direction) -> Result<Vec<u8>, Parse
 /// A copy whose `o=` line has this session id and version, as every new description in a dialog
 /// needs (RFC 3264 §8).
 pub fn with_origin(sdp: &[u8], session_id: u64, version: u64) -> Result<Vec<u8>, ParseError> {
+    with_id_and_version(sdp, &session_id.to_string(), version)
+}
+
+/// A copy whose `o=` line has this version and stays the same otherwise.
+pub fn with_version(sdp: &[u8], version: u64) -> Result<Vec<u8>, ParseError> {
+    with_id_and_version(sdp, Sdp::parse(sdp)?.origin().session_id, version)
+}
+
+fn with_id_and_version(sdp: &[u8], id: &str, version: u64) -> Result<Vec<u8>, ParseError> {
     let origin = Sdp::parse(sdp)?.origin();
     let mut is_written = false;
     let mut copy = Vec::with_capacity(sdp.len() + 40);
@@ -37,7 +54,7 @@ pub fn with_origin(sdp: &[u8], session_id: u64, version: u64) -> Result<Vec<u8>,
     for line in parts.session.iter().chain(parts.media.iter().flatten()) {
         if line.text.starts_with(b"o=") && !is_written {
             is_written = true;
-            let text = format!("o={} {session_id} {version} {}", origin.username, origin.rest);
+            let text = format!("o={} {id} {version} {}", origin.username, origin.rest);
             push_line(&mut copy, Some(text), line);
         } else {
             copy.extend_from_slice(line.whole);

@@ -176,6 +176,24 @@ fn a_direction_is_set_once_whatever_was_there_and_however_the_last_line_ends() {
 }
 
 #[test]
+fn each_section_can_get_its_own_direction() {
+    let copy = with_directions(PHONE.as_bytes(), |at, media| match at {
+        0 => media.direction.held(),
+        _ => media.direction.reverse(),
+    });
+    let copy = copy.unwrap();
+    let directions: Vec<_> =
+        Sdp::parse(&copy).unwrap().media().map(|media| media.direction).collect();
+    assert_eq!(directions, [Direction::SendOnly, Direction::SendOnly]);
+}
+
+#[test]
+fn a_version_is_raised_and_the_session_stays_whose_it_is() {
+    let copy = with_version(PHONE.as_bytes(), 8).unwrap();
+    assert_eq!(text(&copy), text(PHONE.as_bytes()).replace("2890844526 7", "2890844526 8"));
+}
+
+#[test]
 fn bytes_that_are_no_text_stay_as_they_are() {
     let sdp = b"v=0\r\no=- 1 1 IN IP4 a\r\ns=J\xf6rg\r\nm=audio 1 RTP/AVP 0\r\ni=\xff\r\n";
     let copy = with_direction(sdp, Direction::SendRecv).unwrap();

@@ -101,6 +101,8 @@ impl Driver {
         self.running.insert(id, Running { parties: Parties::of(&command), progress, done });
         match command {
             Command::CallStart(start) => self.engine.start(now(), id, translate::start(start)),
+            Command::CallHold(hold) => self.engine.hold(now(), id, translate::hold(hold)),
+            Command::CallUnHold(unhold) => self.engine.hold(now(), id, translate::unhold(unhold)),
             Command::CallEnd(end) => {
                 self.engine.end(now(), id, end.callid.as_str(), end.timeout);
             }

@@ -85,9 +85,10 @@ impl Backend for Embedded {
                     progress.report(Event::new(EventKind::Reply { params: echo.params }));
                     Ok(Done::default())
                 }
-                command @ (Command::CallStart(_) | Command::CallEnd(_)) => {
-                    self.order(command, progress).await
-                }
+                command @ (Command::CallStart(_)
+                | Command::CallHold(_)
+                | Command::CallUnHold(_)
+                | Command::CallEnd(_)) => self.order(command, progress).await,
             }
         })
     }

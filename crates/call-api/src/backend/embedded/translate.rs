@@ -5,8 +5,8 @@ use engine::{Change, Error, FailureKind, Step};
 
 use crate::api::call::{EndedBy, Ending, Party, Reached, Stage};
 use crate::api::{
-    Call, CallChange, CallEvent, CallId, CallStart, Command, CommandError, Done, Event, EventKind,
-    Mode, Origin, Side, SipUri,
+    Call, CallChange, CallEvent, CallHold, CallId, CallStart, CallUnHold, Command, CommandError,
+    Done, Event, EventKind, Mode, Origin, Side, SipUri,
 };
 
 /// Who the two sides of a command are.
@@ -18,7 +18,10 @@ impl Parties {
     pub fn of(command: &Command) -> Self {
         Self(match command {
             Command::CallStart(start) => Some((start.caller.clone(), start.callee.clone())),
-            Command::CallEnd(_) | Command::Echo(_) => None,
+            Command::CallHold(_)
+            | Command::CallUnHold(_)
+            | Command::CallEnd(_)
+            | Command::Echo(_) => None,
         })
     }
 }
@@ -42,6 +45,30 @@ pub fn start(start: CallStart) -> engine::StartRequest {
     }
 }
 
+/// The engine's form of a `CallHold`.
+#[must_use]
+pub fn hold(hold: CallHold) -> engine::HoldRequest {
+    let CallHold { callid, leg, timeout } = hold;
+    engine::HoldRequest {
+        call_id: callid.to_string(),
+        side: leg.map(engine_side),
+        held: true,
+        timeout,
+    }
+}
+
+/// The engine's form of a `CallUnHold`.
+#[must_use]
+pub fn unhold(unhold: CallUnHold) -> engine::HoldRequest {
+    let CallUnHold { callid, leg, timeout } = unhold;
+    engine::HoldRequest {
+        call_id: callid.to_string(),
+        side: leg.map(engine_side),
+        held: false,
+        timeout,
+    }
+}
+
 /// A step of the engine's as an event.
 #[must_use]
 pub fn progress(progress: &engine::Progress, parties: &Parties) -> Event {
@@ -52,14 +79,16 @@ pub fn progress(progress: &engine::Progress, parties: &Parties) -> Event {
         Step::TransferAccepted => EventKind::TransferAccepted,
         Step::TransferProgress(sip_code) => EventKind::TransferProgress { sip_code },
         Step::CallStarted => EventKind::CallStarted,
+        Step::Held => EventKind::Held,
+        Step::Unheld => EventKind::Unheld,
     };
-    let mut event = Event::new(kind);
-    if let Some((caller, callee)) = &parties.0 {
-        event = match progress.side {
-            engine::Side::Caller => event.at(Side::Caller, caller.clone()),
-            engine::Side::Callee => event.at(Side::Callee, callee.clone()),
-        };
-    }
+    let event = Event::new(kind);
+    let event = match (progress.side, &parties.0) {
+        (engine::Side::Caller, Some((caller, _))) => event.at(Side::Caller, caller.clone()),
+        (engine::Side::Callee, Some((_, callee))) => event.at(Side::Callee, callee.clone()),
+        (engine::Side::Caller, None) => event.at_leg(Side::Caller),
+        (engine::Side::Callee, None) => event.at_leg(Side::Callee),
+    };
     match call_id(&progress.call_id) {
         Some(call_id) => event.in_call(call_id),
         None => event,
@@ -133,7 +162,9 @@ fn failure(error: Error) -> CommandError {
     let text = error.to_string();
     match error {
         Error::NoSuchCall => CommandError::NotFound("no call with this Call-ID".to_owned()),
-        Error::Ambiguous(_) | Error::Superseded => CommandError::InvalidState(text),
+        Error::Ambiguous(_) | Error::InvalidState(_) | Error::Superseded => {
+            CommandError::InvalidState(text)
+        }
         Error::Party(side, failure) => {
             let origin = match side {
                 engine::Side::Caller => Origin::Caller,
@@ -151,6 +182,13 @@ fn failure(error: Error) -> CommandError {
         }
         Error::Full => CommandError::RateLimited(text),
         Error::Bug => CommandError::Internal(text),
+    }
+}
+
+fn engine_side(leg: Side) -> engine::Side {
+    match leg {
+        Side::Caller => engine::Side::Caller,
+        Side::Callee => engine::Side::Callee,
     }
 }
 

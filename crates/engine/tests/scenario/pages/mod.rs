@@ -1,6 +1,7 @@
 //! The flows that `docs/flows` shows: the page is what the scenario drew, with the figure of the RFC
 //! beside it, message by message.
 
+mod hold;
 mod page;
 
 use std::time::Duration;

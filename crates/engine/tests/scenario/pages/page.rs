@@ -20,7 +20,12 @@ const RFC: usize = 42;
 /// Compares the page with the file. Each message of the ladder is in one row, and a message that the
 /// RFC does not have is in a row that says why, unless it is only provisional.
 pub(crate) fn check(world: &World, head: &str, rows: &[Row], file: &ExpectFile) {
-    let (ladder, messages) = numbered(&world.ladder.to_string());
+    check_ladder(&world.ladder.to_string(), head, rows, file);
+}
+
+/// The same for a part of what happened.
+pub(crate) fn check_ladder(ladder: &str, head: &str, rows: &[Row], file: &ExpectFile) {
+    let (ladder, messages) = numbered(ladder);
     let mut listed: Vec<usize> = rows.iter().flat_map(|row| row.ours).copied().collect();
     listed.sort_unstable();
     let all: Vec<usize> = (1..=messages.len()).collect();
@@ -33,7 +38,8 @@ pub(crate) fn check(world: &World, head: &str, rows: &[Row], file: &ExpectFile) 
         let provisional = ours.iter().all(|message| message.contains(" 1"));
         assert!(!(row.rfc.is_empty() && row.why.is_empty()) || provisional, "why {ours:?}?");
         let rfc = if row.rfc.is_empty() { "-" } else { row.rfc };
-        for (index, line) in wrapped(&ours.join(", "), 100 - RFC).iter().enumerate() {
+        let ours = if ours.is_empty() { "none".to_owned() } else { ours.join(", ") };
+        for (index, line) in wrapped(&ours, 100 - RFC).iter().enumerate() {
             let rfc = if index == 0 { rfc } else { "" };
             page += format!("{rfc:<RFC$}{line}").trim_end();
             page.push('\n');

@@ -1,0 +1,314 @@
+//! The session description that a party has from us: the other party's, passed on, and the hold
+//! that a command laid upon it.
+//!
+//! A hold is a filter on one leg. What goes to a held party does not ask for its media any more
+//! (RFC 3264 §8.4); what that party says meanwhile is passed on as if it still sent. So the other
+//! phone never learns of the hold, and nothing has to be repaired there when it ends.
+//!
+//! A description keeps the `o=` line of who made it, but the version must rise with every change
+//! and never go back (RFC 3264 §8), although we send some of our own between those we pass on.
+
+use bytes::Bytes;
+use sip::ParseError;
+use sip::sdp::{self, Direction, Media, Sdp};
+
+use crate::call::Call;
+use crate::event::Side;
+
+/// What a description is in the exchange it belongs to (RFC 3264 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// An offer in an INVITE: the party may refuse it.
+    Offer,
+    /// An offer in a 2xx, which can only be answered.
+    LateOffer,
+    Answer,
+}
+
+/// What one party has from us.
+#[derive(Debug, Default)]
+pub(crate) struct Description {
+    /// As it stands, without the hold. Empty before the first, and when none was SDP.
+    agreed: Bytes,
+    /// An offer that the party has not answered.
+    proposed: Option<Bytes>,
+    /// Whether the version in it was last used to say something else: an offer of ours that was not
+    /// accepted.
+    used: bool,
+    /// Whether a command put this party on hold.
+    held: bool,
+    /// Whether the other party's phone did.
+    held_by_phone: bool,
+}
+
+impl Description {
+    /// What this party is to get of the other's description. What is not SDP stays as it is.
+    pub(crate) fn next(&mut self, sdp: &[u8], role: Role) -> Bytes {
+        let Ok(numbered) = self.numbered(sdp) else { return Bytes::copy_from_slice(sdp) };
+        if role == Role::Offer {
+            self.proposed = Some(numbered.clone());
+        } else {
+            self.proposed = None;
+            self.settle(numbered.clone(), role);
+        }
+        if self.held { held(&numbered) } else { numbered }
+    }
+
+    /// The party took the offer that an INVITE carried.
+    pub(crate) fn accepted(&mut self) {
+        if let Some(proposed) = self.proposed.take() {
+            self.settle(proposed, Role::Offer);
+        }
+    }
+
+    /// The party refused it: what it had stands, but that version was used.
+    pub(crate) fn refused(&mut self) {
+        let Some(proposed) = self.proposed.take() else { return };
+        let used = Sdp::parse(&proposed).map_or(0, |sdp| sdp.origin().version);
+        let last = Sdp::parse(&self.agreed).map_or(0, |sdp| sdp.origin().version);
+        if let Ok(sdp) = sdp::with_version(&self.agreed, used.max(last)) {
+            self.agreed = sdp.into();
+        }
+        self.used = true;
+    }
+
+    /// Whether an offer of ours in an INVITE awaits its answer.
+    pub(crate) fn is_proposed(&self) -> bool {
+        self.proposed.is_some()
+    }
+
+    /// An offer of our own: what the party has, with or without hold. `None` when it has nothing.
+    pub(crate) fn offer(&mut self, hold: bool) -> Option<Bytes> {
+        let version = Sdp::parse(&self.agreed).ok()?.origin().version.saturating_add(1);
+        self.agreed = sdp::with_version(&self.agreed, version).ok()?.into();
+        self.used = true;
+        Some(if hold { held(&self.agreed) } else { self.agreed.clone() })
+    }
+
+    /// The party accepted that offer.
+    pub(crate) fn set_held(&mut self, held: bool) {
+        self.held = held;
+        self.used = false;
+    }
+
+    /// Whether a command put this party on hold.
+    pub(crate) fn is_held_by_command(&self) -> bool {
+        self.held
+    }
+
+    /// Whether the party is on hold, by a command or by the other party's phone.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held || self.held_by_phone
+    }
+
+    /// What this party says, without the hold it is under: it would send wherever that is wanted.
+    fn unfiltered(&self, sdp: &[u8], role: Role) -> Bytes {
+        let had = Sdp::parse(self.last());
+        let wanted: Vec<bool> = had
+            .iter()
+            .flat_map(Sdp::media)
+            .map(|media| media.effective_direction().receives())
+            .collect();
+        let sends = |at: usize, media: &Media<'_>| match media.direction {
+            direction if media.port == 0 => direction,
+            // RFC 3264 §6.1: an answer sends only what the offer wants to receive.
+            direction if role == Role::Answer && wanted.get(at) != Some(&true) => direction,
+            direction if direction.receives() => Direction::SendRecv,
+            _ => Direction::SendOnly,
+        };
+        let copy = if self.held { sdp::with_directions(sdp, sends).ok() } else { None };
+        copy.map_or_else(|| Bytes::copy_from_slice(sdp), Bytes::from)
+    }
+
+    fn last(&self) -> &Bytes {
+        self.proposed.as_ref().unwrap_or(&self.agreed)
+    }
+
+    fn settle(&mut self, sdp: Bytes, role: Role) {
+        let on_hold = Sdp::parse(&sdp).is_ok_and(|sdp| sdp.is_on_hold());
+        // An answer that receives nothing is no hold: it may only mirror an offer that sends none.
+        self.held_by_phone = on_hold && (role != Role::Answer || self.held_by_phone);
+        self.agreed = sdp;
+        self.used = false;
+    }
+
+    /// A copy whose version is above the last one's, if it belongs to the same session and says
+    /// something new.
+    fn numbered(&self, sdp: &[u8]) -> Result<Bytes, ParseError> {
+        let origin = Sdp::parse(sdp)?.origin();
+        let last = Sdp::parse(self.last()).map(|sdp| sdp.origin()).ok();
+        let least = last
+            .filter(|last| {
+                (last.username, last.session_id, last.rest)
+                    == (origin.username, origin.session_id, origin.rest)
+            })
+            .map_or(0, |last| {
+                let is_new = self.used || !same_content(sdp, self.last());
+                last.version.saturating_add(u64::from(is_new))
+            });
+        Ok(match least > origin.version {
+            true => sdp::with_version(sdp, least)?.into(),
+            false => Bytes::copy_from_slice(sdp),
+        })
+    }
+}
+
+/// Passing descriptions between the two parties of a call.
+impl Call {
+    /// What a party has from us.
+    pub(crate) fn has(&mut self, side: Side) -> &mut Description {
+        match side {
+            Side::Caller => &mut self.caller_has,
+            Side::Callee => &mut self.callee_has,
+        }
+    }
+
+    /// The other party's description as `to` is to get it.
+    pub(crate) fn pass(&mut self, to: Side, sdp: &[u8], role: Role) -> Bytes {
+        if sdp.is_empty() {
+            return Bytes::new();
+        }
+        let sdp = self.has(to.other()).unfiltered(sdp, role);
+        let own = match (&mut self.caller_session, to) {
+            (Some(session), Side::Caller) => session.offer(&sdp),
+            (Some(session), Side::Callee) => session.answer(&sdp),
+            (None, _) => None,
+        };
+        self.has(to).next(&own.unwrap_or(sdp), role)
+    }
+
+    /// What a party took or answered. The role of its own description is told by what it had.
+    pub(crate) fn pass_reply(&mut self, from: Side, sdp: &[u8]) -> Bytes {
+        let role = if self.has(from).is_proposed() { Role::Answer } else { Role::LateOffer };
+        let reply = self.pass(from.other(), sdp, role);
+        self.has(from).accepted();
+        reply
+    }
+}
+
+/// RFC 3264 §8.4: nothing is wanted of whoever gets this.
+fn held(sdp: &Bytes) -> Bytes {
+    let direction = |_, media: &Media<'_>| match media.port {
+        0 => media.direction,
+        _ => media.effective_direction().held(),
+    };
+    sdp::with_directions(sdp, direction).map_or_else(|_| sdp.clone(), Bytes::from)
+}
+
+/// Whether two descriptions differ in nothing but the `o=` line.
+fn same_content(a: &[u8], b: &[u8]) -> bool {
+    let lines = |sdp: &'_ [u8]| -> Vec<Vec<u8>> {
+        let lines = sdp.split(|byte| *byte == b'\n').filter(|line| !line.starts_with(b"o="));
+        lines.map(|line| line.trim_ascii_end().to_vec()).collect()
+    };
+    lines(a) == lines(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sdp(version: u64, lines: &str) -> String {
+        format!(
+            "v=0\r\no=bob 1 {version} IN IP4 a\r\ns=-\r\nt=0 0\r\nm=audio 9000 RTP/AVP 0\r\n{lines}"
+        )
+    }
+
+    fn version(sdp: &[u8]) -> u64 {
+        Sdp::parse(sdp).unwrap().origin().version
+    }
+
+    fn direction(sdp: &[u8]) -> Direction {
+        Sdp::parse(sdp).unwrap().media().next().unwrap().direction
+    }
+
+    #[test]
+    fn the_version_rises_over_what_we_send_and_what_we_pass_on() {
+        let mut has = Description::default();
+        let first = sdp(7, "");
+        assert_eq!(has.next(first.as_bytes(), Role::Answer), first);
+        assert_eq!(version(&has.offer(true).unwrap()), 8);
+        has.set_held(true);
+        assert_eq!(version(&has.offer(false).unwrap()), 9);
+        has.set_held(false);
+        // The phone itself counts on from 7.
+        assert_eq!(version(&has.next(sdp(8, "a=sendonly\r\n").as_bytes(), Role::Offer)), 10);
+        has.refused();
+        // A hold was refused, so that its version stands for something else.
+        assert_eq!(version(&has.offer(true).unwrap()), 11);
+        assert_eq!(version(&has.next(sdp(7, "").as_bytes(), Role::Answer)), 12);
+        // What says nothing new needs no new version; what is ahead stays as it is.
+        assert_eq!(version(&has.next(sdp(7, "").as_bytes(), Role::Answer)), 12);
+        assert_eq!(version(&has.next(sdp(20, "a=inactive\r\n").as_bytes(), Role::Answer)), 20);
+    }
+
+    #[test]
+    fn each_direction_is_held_as_rfc_3264_8_4_says() {
+        for (lines, expected) in [
+            ("", Direction::SendOnly),
+            ("a=sendonly\r\n", Direction::SendOnly),
+            ("a=recvonly\r\n", Direction::Inactive),
+            ("a=inactive\r\n", Direction::Inactive),
+            ("c=IN IP4 0.0.0.0\r\n", Direction::SendOnly),
+            ("c=IN IP6 ::\r\na=recvonly\r\n", Direction::Inactive),
+        ] {
+            let mut has = Description::default();
+            has.next(sdp(1, lines).as_bytes(), Role::Answer);
+            assert_eq!(direction(&has.offer(true).unwrap()), expected, "{lines}");
+            let back = has.offer(false).unwrap();
+            assert_eq!(back, sdp(3, lines), "and it comes back as it was");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_was_refused_stays_so() {
+        let mut has = Description::default();
+        let refused = sdp(1, "a=rtpmap:0 PCMU/8000\r\nm=video 0 RTP/AVP 31\r\na=recvonly\r\n");
+        has.next(refused.as_bytes(), Role::Answer);
+        let offer = has.offer(true).unwrap();
+        let sections: Vec<_> = Sdp::parse(&offer)
+            .unwrap()
+            .media()
+            .map(|media| (media.port, media.direction))
+            .collect();
+        assert_eq!(sections, [(9000, Direction::SendOnly), (0, Direction::RecvOnly)]);
+    }
+
+    #[test]
+    fn what_a_held_party_says_is_passed_on_as_if_it_still_sent() {
+        let mut has = Description::default();
+        has.next(sdp(1, "").as_bytes(), Role::Answer);
+        has.set_held(true);
+        for (offered, said, role, passed) in [
+            ("", "a=recvonly\r\n", Role::Answer, Direction::SendRecv),
+            ("", "a=inactive\r\n", Role::Answer, Direction::SendOnly),
+            ("a=sendonly\r\n", "a=recvonly\r\n", Role::Answer, Direction::RecvOnly),
+            ("", "a=recvonly\r\n", Role::Offer, Direction::SendRecv),
+            ("", "a=inactive\r\n", Role::LateOffer, Direction::SendOnly),
+        ] {
+            has.next(sdp(2, offered).as_bytes(), Role::Offer);
+            let actual = direction(&has.unfiltered(sdp(1, said).as_bytes(), role));
+            assert_eq!(actual, passed, "{offered} {said} {role:?}");
+        }
+    }
+
+    #[test]
+    fn a_phones_own_hold_is_seen_in_its_offers_and_ends_with_any_description() {
+        let mut has = Description::default();
+        has.next(sdp(1, "a=inactive\r\n").as_bytes(), Role::Answer);
+        assert!(!has.is_held(), "an answer may only mirror the offer");
+        has.next(sdp(2, "c=IN IP4 0.0.0.0\r\n").as_bytes(), Role::Offer);
+        assert!(!has.is_held(), "it was not accepted yet");
+        has.accepted();
+        assert!(has.is_held());
+        has.next(sdp(3, "").as_bytes(), Role::Answer);
+        assert!(!has.is_held());
+    }
+
+    #[test]
+    fn what_is_no_description_is_passed_on_and_cannot_be_held() {
+        let mut has = Description::default();
+        assert_eq!(has.next(b"nonsense", Role::Answer), "nonsense");
+        assert_eq!(has.offer(true), None);
+    }
+}

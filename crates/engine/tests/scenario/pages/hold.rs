@@ -1,0 +1,220 @@
+//! The pages of `CallHold` and `CallUnHold`, beside RFC 5359 §2.1.
+
+use engine::phone::OnOffer;
+use engine::{Side, Step};
+use expect_test::expect_file;
+use sip::Method;
+
+use super::page::{self, Row};
+use crate::call_hold::{established, steps};
+use crate::play;
+use crate::world::{CALLEE, CALLER, World};
+
+#[test]
+fn a_hold_of_one_party_and_its_end_are_rfc_5359_2_1() {
+    let world = play(|w| {
+        let callee = w.phones[CALLEE].uri();
+        w.dial(CALLER, &callee);
+        w.run_until(1000);
+        let call = w.sent_request(1, Method::Invite).call_id().to_owned();
+        w.call_hold(&call, Some(Side::Caller), true);
+        w.run_until(5000);
+        w.call_hold(&call, Some(Side::Caller), false);
+        w.run_until(8000);
+        w.hang_up(CALLER);
+    });
+    assert_eq!(steps(&world), [Step::Held, Step::Unheld]);
+    let file = expect_file!["../../../../../docs/flows/hold.txt"];
+    page::check(&world, HOLD, RFC_5359_2_1, &file);
+}
+
+#[test]
+fn a_hold_of_both_is_twice_the_hold_of_rfc_5359_2_1() {
+    let mut page = None;
+    play(|w| {
+        let call = established(w);
+        w.call_hold(&call, None, true);
+        w.run_until(5000);
+        page = Some(w.ladder.to_string());
+        w.end(&call);
+    });
+    let file = expect_file!["../../../../../docs/flows/hold_both.txt"];
+    page::check_ladder(&page.unwrap_or_default(), HOLD_BOTH, RFC_5359_2_1_HOLD, &file);
+}
+
+#[test]
+fn the_end_of_both_holds_is_twice_that_of_rfc_5359_2_1() {
+    let mut page = None;
+    play(|w| {
+        let call = established(w);
+        w.call_hold(&call, None, true);
+        w.run_until(5000);
+        w.draw_from_here();
+        w.call_hold(&call, None, false);
+        w.run_until(8000);
+        page = Some(w.ladder.to_string());
+        w.end(&call);
+    });
+    let file = expect_file!["../../../../../docs/flows/unhold.txt"];
+    page::check_ladder(&page.unwrap_or_default(), UNHOLD, RFC_5359_2_1_UNHOLD, &file);
+}
+
+#[test]
+fn a_hold_that_one_party_refuses_is_undone() {
+    let mut page = None;
+    let scenario = |w: &mut World| {
+        let call = established(w);
+        w.phones[CALLEE].behaviour.offer = OnOffer::Refuse(488);
+        w.call_hold(&call, None, true);
+        w.run_until(5000);
+        page = Some(w.ladder.to_string());
+        w.end(&call);
+    };
+    play(scenario);
+    let file = expect_file!["../../../../../docs/flows/hold_refused.txt"];
+    page::check_ladder(&page.unwrap_or_default(), HOLD_REFUSED, RFC_3264_8, &file);
+}
+
+const HOLD: &str = "\
+Hold of one party: CallHold and CallUnHold with a leg (RFC 5359 §2.1)
+=====================================================================
+
+In the RFC Alice calls Bob through a proxy, Bob puts her on hold and takes her back, and Alice hangs
+up. Here the caller is Alice and the callee is Bob, but it is call-api that holds, for a client: the
+callee's phone has no part in it. It goes on sending, so the caller may hear what the callee says or
+plays; the caller's phone sends nothing. The RFC's phones speak TLS, here it is UDP.";
+
+const RFC_5359_2_1: &[Row] = &[
+    Row {
+        rfc: "F1, F2 INVITE, Alice -> proxy -> Bob",
+        ours: &[1, 3],
+        why: "Two dialogs that share a Call-ID, for call-api is a back-to-back user agent: so it can \
+              send requests of its own in each.",
+    },
+    Row { rfc: "F3 100 Trying, proxy -> Alice", ours: &[2], why: "" },
+    Row { rfc: "", ours: &[4], why: "The callee's own, which the RFC leaves out." },
+    Row { rfc: "F4, F5 180 Ringing, Bob -> Alice", ours: &[5, 6], why: "" },
+    Row { rfc: "F6, F7 200 OK, Bob -> Alice", ours: &[7, 9], why: "" },
+    Row {
+        rfc: "F8, F9 ACK, Alice -> Bob",
+        ours: &[8, 10],
+        why: "One in each dialog; neither waits for the other.",
+    },
+    Row {
+        rfc: "F10 INVITE (hold), Bob -> proxy",
+        ours: &[],
+        why: "The client's CallHold stands for it.",
+    },
+    Row {
+        rfc: "F11 INVITE (hold), proxy -> Alice",
+        ours: &[11],
+        why: "The callee's description as the caller has it: a=sendonly, and a version one higher in \
+              the o= line, which stays the callee's. Not `+sip.rendering=\"no\"` in Contact: it says \
+              that a user agent plays nothing (RFC 4235 §5.2), and call-api cannot say that of \
+              the callee's.",
+    },
+    Row { rfc: "", ours: &[12, 16], why: "The phone's own, which the RFC leaves out." },
+    Row {
+        rfc: "F12 200 OK, Alice -> proxy",
+        ours: &[13],
+        why: "CALL_HOLD. Until this answer the caller does not count as held.",
+    },
+    Row {
+        rfc: "F13 200 OK, proxy -> Bob",
+        ours: &[],
+        why: "The callee asked for nothing, and is not told that nothing comes.",
+    },
+    Row { rfc: "F14 ACK, Bob -> proxy", ours: &[], why: "" },
+    Row { rfc: "F15 ACK, proxy -> Alice", ours: &[14], why: "" },
+    Row {
+        rfc: "F16 INVITE, Bob -> proxy",
+        ours: &[],
+        why: "The client's CallUnHold stands for it.",
+    },
+    Row {
+        rfc: "F17 INVITE, proxy -> Alice",
+        ours: &[15],
+        why: "The callee's description again, with another version and the direction it had.",
+    },
+    Row { rfc: "F18 200 OK, Alice -> proxy", ours: &[17], why: "CALL_UNHOLD." },
+    Row {
+        rfc: "F19 200 OK, proxy -> Bob",
+        ours: &[],
+        why: "What the caller's phone said while it was held was passed on as if it still \
+              sent, so the callee's phone has nothing to take back.",
+    },
+    Row { rfc: "F20 ACK, Bob -> proxy", ours: &[], why: "" },
+    Row { rfc: "F21 ACK, proxy -> Alice", ours: &[18], why: "" },
+    Row { rfc: "F22, F23 BYE, Alice -> Bob", ours: &[19, 21], why: "" },
+    Row {
+        rfc: "F24, F25 200 OK, Bob -> Alice",
+        ours: &[20, 22],
+        why: "Each dialog answers for itself.",
+    },
+];
+
+const HOLD_BOTH: &str = "\
+Hold of both parties: CallHold (RFC 5359 §2.1)
+==============================================
+
+Without a leg both parties are held, at once and each for itself, as in the hold of one party (see
+hold.txt): each phone is asked to send nothing, so nothing flows. `Ended` comes when both agreed.";
+
+const RFC_5359_2_1_HOLD: &[Row] = &[
+    Row {
+        rfc: "F11 INVITE (hold), proxy -> Alice",
+        ours: &[1, 2],
+        why: "To each party, with the other's description and a=sendonly. Not a=inactive: RFC 3264 \
+              §8.4 holds each direction for itself, and what was recvonly becomes inactive.",
+    },
+    Row { rfc: "", ours: &[3, 5], why: "The phones' own, which the RFC leaves out." },
+    Row { rfc: "F12 200 OK, Alice -> proxy", ours: &[4, 6], why: "CALL_HOLD for each." },
+    Row { rfc: "F15 ACK, proxy -> Alice", ours: &[7, 8], why: "" },
+    Row {
+        rfc: "F10, F13, F14",
+        ours: &[],
+        why: "What passes between Bob and the proxy is the client's command here.",
+    },
+];
+
+const UNHOLD: &str = "\
+The end of both holds: CallUnHold (RFC 5359 §2.1)
+=================================================
+
+Each phone gets the description that it had, so media flows again as before.";
+
+const RFC_5359_2_1_UNHOLD: &[Row] = &[
+    Row {
+        rfc: "F17 INVITE, proxy -> Alice",
+        ours: &[1, 2],
+        why: "To each party, with the direction that the other's description has itself: when a \
+              phone's user holds as well, that stays.",
+    },
+    Row { rfc: "", ours: &[3, 5], why: "The phones' own, which the RFC leaves out." },
+    Row { rfc: "F18 200 OK, Alice -> proxy", ours: &[4, 6], why: "CALL_UNHOLD for each." },
+    Row { rfc: "F21 ACK, proxy -> Alice", ours: &[7, 8], why: "" },
+    Row {
+        rfc: "F16, F19, F20",
+        ours: &[],
+        why: "What passes between Bob and the proxy is the client's command here.",
+    },
+];
+
+const HOLD_REFUSED: &str = "\
+A hold that one party refuses (RFC 3264 §8, RFC 3261 §14.1)
+===========================================================
+
+A command holds all it was asked to, or nobody. RFC 5359 shows no refusal; the rules are those of
+offer and answer: a refused offer leaves the session as it was.";
+
+const RFC_3264_8: &[Row] = &[
+    Row { rfc: "offer -> caller, callee", ours: &[1, 2], why: "" },
+    Row { rfc: "", ours: &[3, 5, 10], why: "The phones' own." },
+    Row { rfc: "answer <- caller", ours: &[4, 7], why: "The caller is on hold: CALL_HOLD." },
+    Row { rfc: "refusal <- callee", ours: &[6, 8], why: "The callee stays as it was." },
+    Row {
+        rfc: "offer -> caller, answer <- caller",
+        ours: &[9, 11, 12],
+        why: "The caller is asked back: CALL_UNHOLD. Then the error is told, and it is the callee's.",
+    },
+];
