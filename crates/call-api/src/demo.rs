@@ -47,7 +47,7 @@ pub async fn run(
     let listener = server::bind(&config.ws_server).await?;
     let udp = Udp::listen(&config.sip.listen).await?;
     let sip = udp.local();
-    let backend = Arc::new(Embedded::start(udp, Settings::of(&config.sip))?);
+    let backend = Arc::new(Embedded::start(udp, Settings::of(&config.sip)?)?);
     let (captured, mut capture) = mpsc::channel(CAPTURE);
     let mut phones = Vec::new();
     for (name, port) in PHONES {

@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::event::{CommandId, Side};
+use crate::flow::fork::Fork;
 use crate::ids::Tag;
 use crate::ua::LegId;
 
@@ -33,6 +34,8 @@ pub(crate) struct Call {
     pub(crate) call_id: Arc<str>,
     pub(crate) caller: Option<LegId>,
     pub(crate) callee: Option<LegId>,
+    /// The legs to all of the callee's phones, until one answers and becomes `callee`.
+    pub(crate) fork: Fork,
     pub(crate) state: State,
     /// The `CallStart` that placed it and still runs.
     pub(crate) start: Option<CommandId>,
@@ -102,6 +105,7 @@ impl Call {
             call_id,
             caller: Some(caller),
             callee: None,
+            fork: Fork::default(),
             state: State::Calling(deadline),
             start: None,
             ends: Vec::new(),
@@ -123,8 +127,13 @@ impl Call {
         }
     }
 
+    /// Every leg that is not over.
+    pub(crate) fn legs(&self) -> impl Iterator<Item = LegId> {
+        [self.caller, self.callee].into_iter().flatten().chain(self.fork.legs())
+    }
+
     pub(crate) fn is_over(&self) -> bool {
-        self.caller.is_none() && self.callee.is_none()
+        self.caller.is_none() && self.callee.is_none() && self.fork.is_over()
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::registrar::Change;
 
 /// Names a command. The shell chooses it and must not use one twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,6 +26,15 @@ pub enum Event {
     /// A command is over: with the Call-ID that later commands would use, if it made a call, or
     /// with the reason of its failure. Reported once for each command.
     Done(CommandId, Result<Option<Arc<str>>, Error>),
+    /// A contact of a user was registered, or is not registered any more.
+    Registration {
+        /// Address-of-record: the URI by which the user is called.
+        aor: Arc<str>,
+        /// Contact URI.
+        contact: Arc<str>,
+        /// What happened to it.
+        change: Change,
+    },
     /// A bug was caught: it cost the call it happened in. The text is for the log.
     Bug(String),
 }

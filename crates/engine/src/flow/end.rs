@@ -7,6 +7,7 @@ use crate::call::{Call, CallKey, End, State};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{CommandId, Event, Side};
+use crate::flow::fork::Fork;
 use crate::ua::Failure;
 
 impl Engine {
@@ -60,15 +61,18 @@ impl Engine {
     fn end_start(&mut self, now: Instant, end: End, start: CommandId) {
         let helper = self.release_helper(start);
         self.fail_start(now, start, Error::Superseded);
-        let Some((leg, call_id)) = helper else {
+        let Some((legs, call_id)) = helper else {
             return self.report(Event::Done(end.command, Ok(None)));
         };
-        let mut call = Call::new(call_id, leg, now);
+        let mut call = Call::new(call_id, legs[0], now);
+        call.fork = Fork::of(legs[1..].to_vec());
         call.state = State::Ending;
         call.ends.push(end);
         let key = self.add_call(call);
-        self.set_role(leg, key, Side::Caller);
-        self.ua.hang_up(now, leg, 487);
+        for leg in legs {
+            self.set_role(leg, key, Side::Caller);
+            self.ua.hang_up(now, leg, 487);
+        }
         self.arm_call(key);
     }
 

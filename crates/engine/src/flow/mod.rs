@@ -3,5 +3,7 @@
 
 mod bridge;
 mod end;
+pub(crate) mod fork;
 mod incoming;
+mod register;
 pub(crate) mod start;

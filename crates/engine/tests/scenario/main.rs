@@ -5,12 +5,14 @@
 mod world;
 
 mod end;
+mod fork;
 mod hold;
 mod incoming;
 mod incoming_failures;
 mod inside;
 mod network;
 mod pages;
+mod register;
 mod start;
 mod start_auto;
 mod start_callee_failures;
