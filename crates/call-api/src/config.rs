@@ -66,6 +66,8 @@ pub struct Sip {
     pub listen: SipListen,
     /// The `host` or `host:port` that others reach `listen` by, when it differs.
     pub advertise: Option<String>,
+    /// The file of the users who may register; without it everybody may, on loopback only.
+    pub users: Option<PathBuf>,
 }
 
 /// A transport of SIP and its local address.
@@ -128,6 +130,7 @@ impl Default for Sip {
             uri: None,
             listen: SipListen::Udp((Ipv4Addr::LOCALHOST, 5060).into()),
             advertise: None,
+            users: None,
         }
     }
 }

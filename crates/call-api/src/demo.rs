@@ -49,7 +49,8 @@ pub async fn run(
     let udp = Udp::listen(&config.sip.listen).await?;
     let sip = udp.local();
     let journal = Arc::new(Journal::default());
-    let settings = Settings::of(&config.sip);
+    // Its phones are here, whatever proxy and users the configuration names.
+    let settings = Settings { advertise: config.sip.advertise.clone(), ..Settings::default() };
     let backend = Arc::new(Embedded::start(udp, settings, journal.clone())?);
     let (captured, mut capture) = mpsc::channel(CAPTURE);
     let mut phones = Vec::new();

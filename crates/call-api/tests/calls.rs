@@ -49,7 +49,7 @@ impl Backend for Lab {
                     engine::Event::Done(_, result) => {
                         outcome = Some(translate::outcome(result.clone()));
                     }
-                    engine::Event::Call(_) => {}
+                    engine::Event::Call(_) | engine::Event::Registration { .. } => {}
                     engine::Event::Bug(text) => panic!("{text}"),
                 }
             }

@@ -160,6 +160,43 @@ async fn a_check_fails_on_a_bad_key_and_on_a_port_in_use() {
     );
 }
 
+/// Runs `call-api user` with this on its standard input.
+async fn user(args: &[&str], password: &str) -> Output {
+    let directory = tempfile::tempdir().unwrap();
+    let input = directory.path().join("password");
+    std::fs::write(&input, password).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_call-api"))
+        .arg("user")
+        .args(args)
+        .stdin(std::fs::File::open(input).unwrap())
+        .kill_on_drop(true)
+        .output();
+    timeout(DEADLINE, output).await.expect("an end in time").unwrap()
+}
+
+#[tokio::test]
+async fn users_are_made_by_a_command_and_read_by_the_server() {
+    let (alice, bob) = (user(&["alice"], "wonderland\n").await, user(&["bob"], "builder").await);
+    let users = format!("{}{}", text(&alice.stdout), text(&bob.stdout));
+    assert!(!users.contains("wonderland"), "{users}");
+    let (directory, file) = configured(FREE_PORTS);
+    let users_file = directory.path().join("users.yml");
+    std::fs::write(&users_file, users).unwrap();
+    let yaml = format!("{FREE_PORTS}  users: {}\n", users_file.display());
+    std::fs::write(&file, yaml).unwrap();
+    let output = call_api(&["--config", &file, "--check"]).await;
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}{}", text(&output.stderr));
+    assert!(said.contains("phones: those of the users in "), "{said}");
+
+    let other = user(&["cindy", "--realm", "elsewhere"], "x\n").await;
+    std::fs::write(&users_file, [alice.stdout, other.stdout].concat()).unwrap();
+    let output = call_api(&["--config", &file, "--check"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("users.yml: cindy: realm"), "{}", text(&output.stderr));
+    assert_eq!(user(&["dora"], "\n").await.status.code(), Some(1));
+}
+
 #[tokio::test]
 async fn the_server_stops_in_good_order_when_told_to() {
     let (_directory, file) = configured(FREE_PORTS);

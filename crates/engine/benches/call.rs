@@ -119,7 +119,13 @@ fn clock() -> Instant {
 
 impl Bench {
     fn new() -> Self {
-        let config = Config { address: address(5060), advertise: None, next_hop: None, open: true };
+        let config = Config {
+            address: address(5060),
+            advertise: None,
+            next_hop: None,
+            open: true,
+            users: None,
+        };
         let proxy = Some(address(5060));
         Self {
             now: clock(),

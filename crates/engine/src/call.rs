@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::description::Description;
 use crate::event::{CommandId, Side};
+use crate::flow::fork::Fork;
 use crate::flow::hold::Hold;
 use crate::ids::Tag;
 use crate::ua::LegId;
@@ -36,6 +37,8 @@ pub(crate) struct Call {
     pub(crate) call_id: Arc<str>,
     pub(crate) caller: Option<LegId>,
     pub(crate) callee: Option<LegId>,
+    /// The legs to all of the callee's phones, until one answers and becomes `callee`.
+    pub(crate) fork: Fork,
     pub(crate) state: State,
     /// The `CallStart` that placed it and still runs.
     pub(crate) start: Option<CommandId>,
@@ -118,6 +121,7 @@ impl Call {
             call_id,
             caller: Some(caller),
             callee: None,
+            fork: Fork::default(),
             state: State::Calling(deadline),
             start: None,
             ends: Vec::new(),
@@ -144,8 +148,13 @@ impl Call {
         }
     }
 
+    /// Every leg that is not over.
+    pub(crate) fn legs(&self) -> impl Iterator<Item = LegId> {
+        [self.caller, self.callee].into_iter().flatten().chain(self.fork.legs())
+    }
+
     pub(crate) fn is_over(&self) -> bool {
-        self.caller.is_none() && self.callee.is_none()
+        self.caller.is_none() && self.callee.is_none() && self.fork.is_over()
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {

@@ -20,6 +20,7 @@ use crate::event::{CommandId, Event, Progress, Side, Step};
 use crate::flow::start::Start;
 use crate::hash::{Keyed, Map};
 use crate::limits::{MAX_CALLS, MAX_PROVISIONAL_EVENTS};
+use crate::registrar::{RecordId, Registrar, Users};
 use crate::timer::Deadlines;
 use crate::transaction::Hop;
 use crate::ua::{self, LegId, ServerKey, Stats, UserAgent};
@@ -36,9 +37,11 @@ pub struct Config {
     /// SIP URI of the proxy that gets every call. Without it a call goes to the host of its
     /// request URI.
     pub next_hop: Option<String>,
-    /// Whether anybody may call through us. Otherwise only the next hop may, and phones that were
-    /// referred here.
+    /// Whether anybody may call through us. Otherwise only the next hop may, phones that were
+    /// referred here, and users.
     pub open: bool,
+    /// Who may register here. Without users everybody may if `open`, and else nobody.
+    pub users: Option<Users>,
 }
 
 /// What comes from outside.
@@ -96,6 +99,8 @@ pub struct Load {
     pub legs: usize,
     /// Transactions, and names being resolved.
     pub transactions: usize,
+    /// Addresses-of-record that are registered.
+    pub registered: usize,
 }
 
 /// Whose leg it is.
@@ -112,6 +117,7 @@ pub(crate) enum Role {
 pub(crate) enum Waiter {
     Start(CommandId),
     Call(CallKey),
+    Record(RecordId),
 }
 
 /// All calls, and the commands that run on them.
@@ -126,6 +132,7 @@ pub struct Engine {
     /// The one-time URIs that referred phones may call, by their user part.
     pub(crate) one_time: Map<u64, CommandId>,
     pub(crate) roles: Map<LegId, Role>,
+    pub(crate) registrar: Registrar,
     pub(crate) deadlines: Deadlines<Waiter>,
     out: VecDeque<Output>,
 }
@@ -133,13 +140,14 @@ pub struct Engine {
 impl Engine {
     /// An engine without calls. The seed must come from the operating system's entropy: tags,
     /// branches and one-time URIs are made of it.
-    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+    pub fn new(mut config: Config, seed: [u8; 32]) -> Self {
         let authority = config.advertise.clone().unwrap_or(config.address.to_string());
         let identity =
             Identity { contact: format!("sip:{authority}").into(), sent_by: authority.into() };
         let mut ua = UserAgent::new(identity, seed);
         let hash = Keyed::new(ua.ids().key());
         Self {
+            registrar: Registrar::new(config.users.take(), hash),
             next_hop: config.next_hop.as_deref().and_then(hop_of),
             config,
             ua,
@@ -166,6 +174,7 @@ impl Engine {
             match waiter {
                 Waiter::Start(command) => self.on_start_timeout(now, command),
                 Waiter::Call(key) => self.on_call_timeout(now, key),
+                Waiter::Record(id) => self.on_record_timeout(now, id),
             }
             self.run(now);
         }
@@ -178,8 +187,8 @@ impl Engine {
 
     /// When [`Input::Timeout`] is due.
     pub fn next_timeout(&mut self) -> Option<Instant> {
-        let (calls, starts) = (&self.calls, &self.starts);
-        let ours = self.deadlines.next(|waiter| deadline(calls, starts, waiter));
+        let (calls, starts, registrar) = (&self.calls, &self.starts, &self.registrar);
+        let ours = self.deadlines.next(|waiter| deadline(calls, starts, registrar, waiter));
         [ours, self.ua.next_timeout()].into_iter().flatten().min()
     }
 
@@ -190,6 +199,7 @@ impl Engine {
             commands: self.starts.len().max(self.helpers.len()).max(self.one_time.len()),
             legs: self.ua.leg_count().max(self.roles.len()),
             transactions: self.ua.transaction_count(),
+            registered: self.registrar.len(),
         }
     }
 
@@ -240,6 +250,8 @@ impl Engine {
     pub(crate) fn is_us(&self, uri: &Uri<'_>) -> bool {
         let port = uri.port.unwrap_or(5060);
         let address = self.config.address;
+        // What a program on this machine calls it.
+        let local = address.ip().is_loopback() && uri.host.eq_ignore_ascii_case("localhost");
         let advertised = self.config.advertise.as_deref().is_some_and(|authority| {
             let (host, at) = match authority.rsplit_once(':') {
                 Some((host, at)) if !at.ends_with(']') => (host, at.parse().unwrap_or(5060)),
@@ -247,7 +259,7 @@ impl Engine {
             };
             at == port && host.eq_ignore_ascii_case(uri.host)
         });
-        advertised || (port == address.port() && uri.ip() == Some(address.ip()))
+        advertised || (port == address.port() && (local || uri.ip() == Some(address.ip())))
     }
 
     /// Where a call to this URI goes. `None` when it is none we can send to.
@@ -278,8 +290,8 @@ impl Engine {
             (ua::Event::Ended(leg, cause), role) => {
                 self.roles.remove(&leg);
                 match role {
-                    Some(Role::Helper(command)) => self.on_helper_ended(now, command, cause),
-                    Some(Role::Party(key, side)) => self.on_party_ended(now, key, side, cause),
+                    Some(Role::Helper(command)) => self.on_helper_ended(now, command, leg, cause),
+                    Some(Role::Party(key, side)) => self.on_party_ended(now, key, side, leg, cause),
                     None => {}
                 }
             }
@@ -292,6 +304,9 @@ impl Engine {
 
     /// Requests outside any dialog, other than INVITE.
     fn on_request(&mut self, now: Instant, key: ServerKey, request: &Request, source: SocketAddr) {
+        if request.method == Method::Register {
+            return self.on_register(now, key, request, source);
+        }
         let for_us = Uri::parse(request.uri()).is_ok_and(|uri| self.is_us(&uri));
         let status = match request.method {
             Method::Options if for_us => 200,
@@ -309,8 +324,8 @@ impl Engine {
     }
 
     fn expired(&mut self, now: Instant) -> Option<Waiter> {
-        let (calls, starts) = (&self.calls, &self.starts);
-        self.deadlines.expired(now, |waiter| deadline(calls, starts, waiter))
+        let (calls, starts, registrar) = (&self.calls, &self.starts, &self.registrar);
+        self.deadlines.expired(now, |waiter| deadline(calls, starts, registrar, waiter))
     }
 
     /// A panic is a bug of ours. It costs the call it happened in, not the process.
@@ -342,18 +357,20 @@ fn leg_of(event: &ua::Event) -> Option<LegId> {
         | E::Referred(leg)
         | E::Inside(leg, _)
         | E::Ended(leg, _) => Some(*leg),
-        E::Request { .. } => None,
+        E::Request { .. } | E::Registered(_) => None,
     }
 }
 
 fn deadline(
     calls: &Map<CallKey, Call>,
     starts: &Map<CommandId, Start>,
+    registrar: &Registrar,
     waiter: Waiter,
 ) -> Option<Instant> {
     match waiter {
         Waiter::Start(command) => starts.get(&command)?.next_timeout(),
         Waiter::Call(key) => calls.get(&key)?.next_timeout(),
+        Waiter::Record(id) => registrar.next_timeout(id),
     }
 }
 

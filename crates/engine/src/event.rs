@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::registrar::BindingChange;
 use crate::watch::CallEvent;
 
 /// Names a command. The shell chooses it and must not use one twice.
@@ -28,6 +29,15 @@ pub enum Event {
     Done(CommandId, Result<Option<Arc<str>>, Error>),
     /// A call went on, whoever placed it.
     Call(Box<CallEvent>),
+    /// A contact of a user was registered, or is not registered any more.
+    Registration {
+        /// Address-of-record: the URI by which the user is called.
+        aor: Arc<str>,
+        /// Contact URI.
+        contact: Arc<str>,
+        /// What happened to it.
+        change: BindingChange,
+    },
     /// A bug was caught: it cost the call it happened in. The text is for the log.
     Bug(String),
 }

@@ -21,6 +21,12 @@ impl Keyed {
         Self(a, b)
     }
 
+    /// Another key, as secret as this one.
+    pub(crate) fn derived(self, purpose: &str) -> Self {
+        let key = self.fingerprint(&[purpose.as_bytes()]);
+        Self((key >> 64) as u64, key as u64)
+    }
+
     pub(crate) fn map<K, V>(self) -> Map<K, V> {
         HashMap::with_hasher(self)
     }

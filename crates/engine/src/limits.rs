@@ -37,3 +37,35 @@ pub const HOLD_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How often a re-INVITE is tried again after 491 (RFC 3261 §14.1).
 pub const MAX_GLARE_RETRIES: u32 = 5;
+
+/// Addresses-of-record with bindings at a time. At the bound a REGISTER for another one is answered
+/// 503.
+pub const MAX_REGISTERED: usize = 100_000;
+
+/// Contacts of one address-of-record. At the bound a new one takes the place of the one that would
+/// expire first.
+pub const MAX_CONTACTS: usize = 10;
+
+/// What is kept of one contact, in bytes: its URI, its parameters and its Path. A REGISTER with more
+/// is answered 513.
+pub const MAX_CONTACT_BYTES: usize = 2048;
+
+/// Nonces of which one user's counts are kept. At the bound the oldest, and every one older than it,
+/// counts as stale.
+pub const MAX_NONCES: usize = 16;
+
+/// How long a nonce is good for.
+pub const NONCE_LIFETIME: Duration = Duration::from_secs(300);
+
+/// The shortest time a contact may be registered for; less is answered 423 (RFC 3261 §10.3).
+pub const MIN_EXPIRES: Duration = Duration::from_secs(60);
+
+/// How long a contact is registered for that does not say (RFC 3261 §10.2.1.1).
+pub const DEFAULT_EXPIRES: Duration = Duration::from_secs(3600);
+
+/// The longest time a contact may be registered for; more is shortened.
+pub const MAX_EXPIRES: Duration = Duration::from_secs(7200);
+
+/// Calls with one Call-ID. One more is answered 482: it goes round in circles, for a registered
+/// contact leads back here.
+pub const MAX_PASSES: usize = 8;

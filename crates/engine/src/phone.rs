@@ -101,6 +101,8 @@ pub enum PhoneEvent {
     Received(LegId, String),
     /// The call is over.
     Closed(LegId, Cause),
+    /// The registrar answered with this status; 408 for silence.
+    Registered(u16),
 }
 
 struct PhoneCall {
@@ -124,6 +126,9 @@ pub struct Phone {
     user: String,
     address: SocketAddr,
     proxy: Option<SocketAddr>,
+    /// Whom it registers as: its own name, until it is told another.
+    account: String,
+    registered: bool,
     /// May be changed at any time; calls that ring already keep what they were to do.
     pub behaviour: Behaviour,
     ua: UserAgent,
@@ -147,6 +152,8 @@ impl Phone {
             user: user.to_owned(),
             address,
             proxy,
+            account: user.to_owned(),
+            registered: false,
             behaviour: Behaviour::default(),
             ua,
             calls: hash.map(),
@@ -159,6 +166,26 @@ impl Phone {
     /// The phone's own address.
     pub fn uri(&self) -> String {
         format!("sip:{}@{}", self.user, self.address)
+    }
+
+    /// The address by which others call this phone once it is registered at its proxy.
+    pub fn aor(&self) -> String {
+        format!("sip:{}@{}", self.account, self.proxy.unwrap_or(self.address))
+    }
+
+    /// Registers as this user, and answers challenges with this password, from now on.
+    pub fn set_account(&mut self, user: &str, password: &str) {
+        user.clone_into(&mut self.account);
+        self.ua.set_password(user, password);
+    }
+
+    /// Registers at the proxy for this many seconds, once; 0 takes it back.
+    pub fn register(&mut self, now: Instant, expires: u32) {
+        let Some(proxy) = self.proxy else { return };
+        let (registrar, aor) = (format!("sip:{proxy}"), self.aor());
+        self.ua.register(now, Hop::Address(proxy), &registrar, &aor, expires);
+        self.registered = expires > 0;
+        self.run(now);
     }
 
     /// A datagram from the network.
@@ -271,7 +298,8 @@ impl Phone {
         offer: Option<Bytes>,
         referred_in: Option<LegId>,
     ) -> LegId {
-        let (from, to) = (format!("\"{}\" <{}>", self.user, self.uri()), format!("<{uri}>"));
+        let own = if self.registered { self.aor() } else { self.uri() };
+        let (from, to) = (format!("\"{}\" <{own}>", self.user), format!("<{uri}>"));
         let invite = Invite {
             uri,
             from: from.as_bytes(),
@@ -322,6 +350,13 @@ impl Phone {
                 let status = if request.method == sip::Method::Options { 200 } else { 405 };
                 let response = self.ua.answer_to(&request, source, status);
                 self.ua.respond(now, key, response, status);
+            }
+            Event::Registered(answer) => {
+                let status = match answer {
+                    Ok(response) => response.status,
+                    Err(failure) => failure.status,
+                };
+                self.events.push_back(PhoneEvent::Registered(status));
             }
             Event::OfferRefused(..) | Event::ReferAnswered(..) | Event::Notified(..) => {}
         }

@@ -70,7 +70,17 @@ impl Random {
 
 fn run(seed: u64) -> World {
     let mut random = Random(seed);
-    let mut world = World::new(seed);
+    let mut world = match random.below(4) {
+        0 => World::with_users(seed, &[("alice", "secret"), ("bob", "hidden"), ("dora", "none")]),
+        _ => World::new(seed),
+    };
+    for (phone, (account, password)) in world.phones.iter_mut().zip([
+        random.pick(&[("alice", "secret"), ("bob", "hidden")]),
+        random.pick(&[("bob", "hidden"), ("alice", "wrong")]),
+        random.pick(&[("alice", "secret"), ("bob", "hidden")]),
+    ]) {
+        phone.set_account(account, password);
+    }
     for phone in &mut world.phones {
         let wait = random.millis(8000);
         phone.behaviour.answer = match random.below(8) {
@@ -94,6 +104,12 @@ fn run(seed: u64) -> World {
     }
     world.network = network(&mut random);
     let mut commands = Vec::new();
+    for phone in 0..3 {
+        if random.one_in(2) {
+            world.register(phone, random.pick(&[60, 600, 3600]));
+        }
+    }
+    world.run_for(random.millis(2000));
     if random.one_in(3) {
         talk(&mut world, &mut random, &mut commands);
     }
@@ -124,12 +140,18 @@ fn network(random: &mut Random) -> world::Network {
 /// One thing that somebody does.
 fn act(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
     let phone = random.below(3) as usize;
-    match random.below(14) {
+    match random.below(16) {
         0..=4 => {
             let mode = random.pick(&[Mode::Auto, Mode::Refer, Mode::Bridge]);
             let mut request = world.request(mode);
             if random.one_in(4) {
                 request.timeout = Some(random.millis(60_000));
+            }
+            if random.one_in(4) {
+                request.callee = world.phones[random.below(3) as usize].aor();
+            }
+            if random.one_in(4) {
+                request.caller = world.phones[random.below(3) as usize].aor();
             }
             if random.one_in(8) {
                 request.callee = "sip:nobody@127.0.0.1".to_owned();
@@ -140,9 +162,11 @@ fn act(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
             commands.push(world.start_with(request));
         }
         5 => {
-            let to = world.phones[random.below(3) as usize].uri();
+            let to = &world.phones[random.below(3) as usize];
+            let to = if random.one_in(2) { to.uri() } else { to.aor() };
             world.dial(phone, &to);
         }
+        12 | 13 => world.register(phone, random.pick(&[0, 60, 600, 3600, 1, 1_000_000])),
         6 => world.hang_up(phone),
         7 => world.hold(phone, random.one_in(2)),
         9 => world.press(phone, '5'),

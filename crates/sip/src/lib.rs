@@ -6,6 +6,7 @@
 //! makes it panic: what cannot be read is a [`ParseError`], which says what and where.
 
 mod cursor;
+pub mod digest;
 mod error;
 mod header;
 mod headers;

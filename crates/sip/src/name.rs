@@ -28,6 +28,7 @@ names! {
     CallId = "Call-ID" | "i",
     CSeq = "CSeq",
     MaxForwards = "Max-Forwards",
+    MaxBreadth = "Max-Breadth",
     Contact = "Contact" | "m",
     Route = "Route",
     RecordRoute = "Record-Route",
@@ -108,6 +109,7 @@ impl Name {
             | Self::CallId
             | Self::CSeq
             | Self::MaxForwards
+            | Self::MaxBreadth
             | Self::Contact
             | Self::Route
             | Self::RecordRoute

@@ -21,10 +21,10 @@ use crate::config::Config;
 ///
 /// # Errors
 ///
-/// When its sockets cannot be bound.
+/// When its sockets cannot be bound, or its users cannot be read.
 pub async fn connect(config: &Config, sink: Arc<dyn EventSink>) -> io::Result<Arc<dyn Backend>> {
     let udp = embedded::Udp::listen(&config.sip.listen).await?;
-    Ok(Arc::new(Embedded::start(udp, embedded::Settings::of(&config.sip), sink)?))
+    Ok(Arc::new(Embedded::start(udp, embedded::Settings::of(&config.sip)?, sink)?))
 }
 
 /// Runs a command to its end. There is no third way out beside success and failure.

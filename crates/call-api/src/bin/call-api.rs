@@ -6,12 +6,13 @@
     reason = "a program talks to whoever started it"
 )]
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use call_api::args::with_two_dashes;
+use call_api::backend::embedded::users;
 use call_api::config::{self, Config, Loaded};
 use call_api::server::journal::Journal;
 use call_api::{backend, demo, server, telemetry};
@@ -39,6 +40,14 @@ struct Args {
 enum Mode {
     /// Serve clients (the default).
     Serve,
+    /// Print the lines of the file `sip.users` for a user whose password is read from standard input.
+    User {
+        /// The user part of the phone's address: `alice` of sip:alice@example.com.
+        name: String,
+        /// The realm that phones are told. It must be the same for all users of a file.
+        #[arg(long, default_value = users::REALM)]
+        realm: String,
+    },
     /// Run the server with three software phones, and place a call between two of them.
     Demo {
         /// Stop once that call is over.
@@ -53,13 +62,20 @@ async fn main() -> ExitCode {
         std::env::args_os(),
         &["config", "check", "version", "help"],
     ));
+    // It needs no configuration, and should not fail over one.
+    if let Some(Mode::User { name, realm }) = &args.mode {
+        return match print_user(name, realm) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        };
+    }
     let loaded = match config::load("call-api", args.config.clone(), std::env::vars()) {
         Ok(loaded) => loaded,
         Err(error) => return fail(&error),
     };
     let done = match (args.check, args.mode) {
         (true, _) => check(&loaded).await,
-        (false, None | Some(Mode::Serve)) => serve(&loaded).await,
+        (false, None | Some(Mode::Serve | Mode::User { .. })) => serve(&loaded).await,
         (false, Some(Mode::Demo { once })) => run_demo(&loaded.config, once).await,
     };
     match done {
@@ -94,6 +110,35 @@ async fn serve(loaded: &Loaded) -> io::Result<()> {
 
 async fn run_demo(config: &Config, once: bool) -> io::Result<()> {
     demo::run(config, &mut io::stdout(), once, stop_signal()?).await
+}
+
+fn print_user(name: &str, realm: &str) -> io::Result<()> {
+    let password = read_password()?;
+    print!("{}", users::entry(name, realm, &password)?);
+    Ok(())
+}
+
+/// A line of standard input. A terminal does not show it while it is typed.
+fn read_password() -> io::Result<String> {
+    let is_typed = io::stdin().is_terminal();
+    let echo = |setting| {
+        if is_typed {
+            // Without `stty` the password is shown; that is no reason to refuse it.
+            let _ = std::process::Command::new("stty").arg(setting).status();
+        }
+    };
+    if is_typed {
+        eprint!("Password: ");
+    }
+    echo("-echo");
+    let mut line = String::new();
+    let read = io::stdin().read_line(&mut line);
+    echo("echo");
+    if is_typed {
+        eprintln!();
+    }
+    read?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// Ends at the first SIGTERM or SIGINT. A second one ends the process at once.
@@ -135,6 +180,10 @@ async fn check(Loaded { config, file, warnings }: &Loaded) -> io::Result<()> {
     println!("clients: ws://{}{}", listener.local_addr()?, ws_server.http_path);
     backend::connect(config, Arc::new(Journal::default())).await?;
     println!("SIP: {}", sip_line(config));
+    match &config.sip.users {
+        Some(path) => println!("phones: those of the users in {}", path.display()),
+        None => println!("phones: any, when SIP is on loopback"),
+    }
     telemetry::init(log)?;
     match &log.file_path {
         Some(path) => println!("log: {} in {}", log.level, path.display()),

@@ -98,6 +98,17 @@ pub(super) const KEYS: &[Key] = &[
         show: |config| config.sip.advertise.clone().unwrap_or_default(),
     },
     Key {
+        path: "sip.users",
+        doc: "A file of users whose phones may register and call, as `call-api user` writes it. Without it all may, on loopback only.",
+        expected: "a path such as /etc/call-api/users.yml",
+        set: |config, value| {
+            non_empty(value).map(|path| config.sip.users = Some(PathBuf::from(path)))
+        },
+        show: |config| {
+            config.sip.users.as_ref().map_or(String::new(), |path| path.display().to_string())
+        },
+    },
+    Key {
         path: "log.file_path",
         doc: "A file to append the log to. Without it the log goes to standard error.",
         expected: "a path such as /var/log/call-api.log",

@@ -35,6 +35,7 @@ fn every_key_takes_what_it_shows() {
     changed.mi.url = Some("127.0.0.1:8080".to_owned());
     changed.sip.uri = SipUri::parse("sip:127.0.0.1:5080");
     changed.sip.advertise = Some("pbx.example.com:5060".to_owned());
+    changed.sip.users = Some("/etc/call-api/users.yml".into());
     changed.log.file_path = Some("/var/log/call-api.log".into());
     changed.log.level = LevelFilter::DEBUG;
     changed.limits.drain = Duration::from_secs(7);
@@ -48,7 +49,7 @@ fn every_key_takes_what_it_shows() {
         );
     }
     assert_eq!(copy, changed);
-    assert_eq!(changed.changes().len(), 8);
+    assert_eq!(changed.changes().len(), 9);
     assert_eq!(changed.changes()[0], "ws_server.host: 10.0.0.1");
     assert!(Config::default().changes().is_empty());
 }

@@ -44,19 +44,18 @@ impl Engine {
         self.set_role(caller, key, Side::Caller);
         let callee = &request.callee;
         let (from, to) = (format!("<{}>", request.caller), format!("<{callee}>"));
-        let hop = self.route(callee);
         let invite = Invite {
             uri: callee,
             from: from.as_bytes(),
             to: to.as_bytes(),
             call_id: Some(call_id),
-            hop,
+            hop: None,
             max_forwards: 70,
             offer: None,
             headers: &request.headers,
             passed: None,
         };
-        self.call_callee(now, key, invite);
+        self.call_callee(now, key, &invite);
         key
     }
 

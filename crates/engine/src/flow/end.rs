@@ -7,6 +7,7 @@ use crate::call::{Call, CallKey, End, State};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{CommandId, Event, Side};
+use crate::flow::fork::Fork;
 use crate::flow::start::Start;
 use crate::ua::Failure;
 use crate::watch::Ending;
@@ -63,16 +64,19 @@ impl Engine {
         let parties = self.starts.get(&start).map(Start::parties);
         let helper = self.release_helper(start);
         self.fail_start(now, start, Error::Superseded);
-        let (Some((leg, call_id)), Some(parties)) = (helper, parties) else {
+        let (Some((legs, call_id)), Some(parties)) = (helper, parties) else {
             return self.report(Event::Done(end.command, Ok(None)));
         };
-        let mut call = Call::new(call_id, leg, now, parties);
+        let mut call = Call::new(call_id, legs[0], now, parties);
+        call.fork = Fork::of(legs[1..].to_vec());
         call.state = State::Ending;
         call.ending = Some(Ending::by_command());
         call.ends.push(end);
         let key = self.add_call(call);
-        self.set_role(leg, key, Side::Caller);
-        self.ua.hang_up(now, leg, 487);
+        for leg in legs {
+            self.set_role(leg, key, Side::Caller);
+            self.ua.hang_up(now, leg, 487);
+        }
         self.arm_call(key);
     }
 

@@ -22,8 +22,10 @@ use crate::dialog::address;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{CommandId, Event, Side, Step};
+use crate::flow::fork::Fork;
 use crate::flow::start::{StartRequest, hung_up};
-use crate::limits::RING_TIMEOUT;
+use crate::limits::{MAX_PASSES, RING_TIMEOUT};
+use crate::registrar::Refusal;
 use crate::ua::{self, Cause, Failure, Invite, LegId, ServerKey};
 use crate::watch::{Change, Ending, Party, Reached};
 
@@ -38,9 +40,11 @@ impl Engine {
     /// Somebody calls.
     pub(crate) fn on_incoming(&mut self, now: Instant, caller: LegId) {
         let Some(call_id) = self.ua.call_id(caller) else { return };
-        let destination = match self.destination(caller, &call_id) {
+        let destination = match self.destination(now, caller, &call_id) {
             Ok(destination) => destination,
-            Err(status) => return self.ua.reject(now, caller, status),
+            Err(Refusal { status, headers }) => {
+                return self.ua.reject_with(now, caller, status, &headers);
+            }
         };
         let Some((request, _)) = self.ua.invitation(caller) else { return };
         let request = request.clone();
@@ -62,63 +66,79 @@ impl Engine {
         if let Some(command) = command {
             self.on_call_placed(command, key);
         }
-        let hop = self.route(&destination.uri);
-        let uri = &destination.uri;
         let invite = Invite {
-            uri,
+            uri: &destination.uri,
             from: &from,
             to: &to,
             call_id: Some(call_id),
-            hop,
+            hop: None,
             max_forwards,
             offer,
             headers: &headers,
             passed: Some(&request),
         };
-        self.call_callee(now, key, invite);
+        self.call_callee(now, key, &invite);
     }
 
-    /// Calls the callee of a call.
-    pub(crate) fn call_callee(&mut self, now: Instant, key: CallKey, invite: Invite<'_>) {
-        let callee = self.ua.invite(now, invite);
-        self.set_role(callee, key, Side::Callee);
+    /// Calls the callee of a call, on all phones there are.
+    pub(crate) fn call_callee(&mut self, now: Instant, key: CallKey, invite: &Invite<'_>) {
+        let legs = match self.call_all(now, invite) {
+            Ok(legs) => legs,
+            Err(failure) => {
+                return self.take_down(now, key, Error::Party(Side::Callee, failure));
+            }
+        };
+        for leg in &legs {
+            self.set_role(*leg, key, Side::Callee);
+        }
         if let Some(call) = self.calls.get_mut(&key) {
-            call.callee = Some(callee);
+            call.fork = Fork::of(legs);
         }
     }
 
-    /// Decides on an INVITE, with the status that refuses it.
-    fn destination(&mut self, leg: LegId, call_id: &Arc<str>) -> Result<Destination, u16> {
-        let Some((request, source)) = self.ua.invitation(leg) else { return Err(500) };
-        let Ok(uri) = Uri::parse(request.uri()) else { return Err(400) };
-        if self.is_us(&uri) {
-            let user = uri.user.unwrap_or_default().to_owned();
-            let (command, request) = self.take_one_time(&user, call_id).ok_or(404_u16)?;
+    /// Decides on an INVITE.
+    fn destination(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        call_id: &Arc<str>,
+    ) -> Result<Destination, Refusal> {
+        let Some((request, _)) = self.ua.invitation(leg) else { return Err(500.into()) };
+        let Ok(uri) = Uri::parse(request.uri()) else { return Err(400.into()) };
+        let (text, is_us) = (request.uri().to_owned(), self.is_us(&uri));
+        let is_ours = is_us && uri.scheme == sip::Scheme::Sip;
+        // RFC 3261 §16.3: what has come too far goes no further.
+        let is_tired = request.number(Name::MaxForwards) == Some(0);
+        let user = uri.user.filter(|_| is_us).map(str::to_owned);
+        if let Some(user) = user
+            && let Some((command, request)) = self.take_one_time(&user, call_id)
+        {
             let uri = request.callee.clone();
             return Ok(Destination { uri, start: Some((command, request)) });
         }
-        // RFC 3261 §16.3: what has come too far goes no further.
-        if request.number(Name::MaxForwards) == Some(0) {
-            return Err(483);
+        if is_tired {
+            return Err(483.into());
         }
-        let from_next_hop = matches!(&self.next_hop, Some(crate::transaction::Hop::Address(hop)) if hop.ip() == source.ip());
-        if !self.config.open && !from_next_hop {
-            return Err(403);
-        }
+        self.admit(now, leg)?;
         if !self.has_room() {
-            return Err(503);
+            return Err(503.into());
         }
-        if self.route(request.uri()).is_none() {
-            return Err(416);
+        if self.by_call_id.get(call_id).is_some_and(|calls| calls.len() >= MAX_PASSES) {
+            return Err(482.into());
         }
-        Ok(Destination { uri: request.uri().to_owned(), start: None })
+        if !is_ours && self.route(&text).is_none() {
+            return Err(416.into());
+        }
+        Ok(Destination { uri: text, start: None })
     }
 
     /// Something happened to a party of a call.
     pub(crate) fn on_party(&mut self, now: Instant, key: CallKey, side: Side, event: ua::Event) {
         match event {
             ua::Event::Progress(_, response) => self.on_callee_progress(now, key, &response),
-            ua::Event::Answered(_, response) => self.on_callee_answered(now, key, &response),
+            ua::Event::Answered(leg, response) => {
+                self.on_callee_answered(now, key, leg, &response);
+            }
             ua::Event::Acknowledged(_, body) => self.on_acknowledged(now, key, side, &body),
             ua::Event::Offered(leg) => self.pass_offer(now, key, side, leg),
             ua::Event::OfferAccepted(_, response) => {
@@ -129,7 +149,10 @@ impl Engine {
             ua::Event::Inside(leg, request) => self.pass_inside(now, key, side, leg, request),
             // The phone of a `CallStart` that was bridged after all.
             ua::Event::ReferAnswered(..) | ua::Event::Notified(..) => {}
-            ua::Event::Incoming(_) | ua::Event::Ended(..) | ua::Event::Request { .. } => {}
+            ua::Event::Incoming(_)
+            | ua::Event::Ended(..)
+            | ua::Event::Registered(_)
+            | ua::Event::Request { .. } => {}
         }
     }
 
@@ -152,20 +175,32 @@ impl Engine {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let (start, call_id) = (call.start, call.call_id.clone());
         let bridged = call.caller_session.is_some();
+        // One dialog can have one answer only (RFC 3261 §13.2.1): that of the phone that answers.
+        let media = if call.fork.is_wide() { b"" } else { response.body() };
         if let Some(caller) = call.caller.filter(|_| !bridged) {
-            let sdp = call.pass(Side::Caller, response.body(), Role::Answer);
+            let sdp = call.pass(Side::Caller, media, Role::Answer);
             self.ua.progress(now, caller, response.status, &sdp, Some(response));
         }
         if let Some(command) = start {
-            let step = if response.body().is_empty() { Step::Ringing } else { Step::EarlyMedia };
+            let step = if media.is_empty() { Step::Ringing } else { Step::EarlyMedia };
             self.progress(command, Side::Callee, &call_id, step);
         }
         let media = !response.body().is_empty();
         self.tell_callee(key, if media { Reached::EarlyMedia } else { Reached::Ringing });
     }
 
-    fn on_callee_answered(&mut self, now: Instant, key: CallKey, response: &sip::Response) {
+    fn on_callee_answered(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        leg: LegId,
+        response: &sip::Response,
+    ) {
         let body = response.body();
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let others = call.fork.answered(leg);
+        call.callee = Some(leg);
+        self.let_go(now, others);
         let Some(call) = self.calls.get_mut(&key) else { return };
         if call.caller_session.is_some() {
             return self.join_caller(now, key, body);
@@ -203,23 +238,47 @@ impl Engine {
         self.advance_hold(now, key);
     }
 
-    /// A party's leg is no more: neither is the call.
-    pub(crate) fn on_party_ended(&mut self, now: Instant, key: CallKey, side: Side, cause: Cause) {
+    /// Takes down the legs to phones that a flow has no more use for.
+    pub(crate) fn let_go(&mut self, now: Instant, legs: Vec<LegId>) {
+        for leg in legs {
+            self.roles.remove(&leg);
+            self.ua.hang_up(now, leg, 487);
+        }
+    }
+
+    /// A party's leg is no more: neither is the call, unless other phones of that party ring.
+    pub(crate) fn on_party_ended(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        side: Side,
+        leg: LegId,
+        cause: Cause,
+    ) {
         let Some(call) = self.calls.get_mut(&key) else { return };
-        call.clear(side);
+        let (forked, ending) = (call.fork.has(leg), Ending::by_party(side, &cause));
+        let failure = if forked {
+            call.fork.ended(leg, cause)
+        } else {
+            call.clear(side);
+            Some(match cause {
+                Cause::Refused(failure) | Cause::Lost(failure) => failure,
+                Cause::Cancelled | Cause::Released => hung_up(None),
+                Cause::Bye(q850) => hung_up(q850),
+            })
+        };
         if call.state == State::Ending {
             if call.is_over() {
                 self.forget_call(key);
             }
             return;
         }
-        call.ending = Some(Ending::by_party(side, &cause));
-        let failure = match cause {
-            Cause::Refused(failure) | Cause::Lost(failure) => failure,
-            Cause::Cancelled | Cause::Released => hung_up(None),
-            Cause::Bye(q850) => hung_up(q850),
-        };
-        self.take_down(now, key, Error::Party(side, failure));
+        if let Some(failure) = failure {
+            // Of several phones it is the best refusal that ends the call, not the last one.
+            let refused = || Ending::by_party(side, &Cause::Refused(failure.clone()));
+            call.ending = Some(if forked { refused() } else { ending });
+            self.take_down(now, key, Error::Party(side, failure));
+        }
     }
 
     pub(crate) fn on_call_timeout(&mut self, now: Instant, key: CallKey) {
@@ -240,7 +299,7 @@ impl Engine {
         };
         call.state = State::Ending;
         call.ending.get_or_insert_with(|| Ending::of(&error));
-        let (caller, callee, start) = (call.caller, call.callee, call.start.take());
+        let (legs, start) = (call.legs().collect::<Vec<_>>(), call.start.take());
         let hold = call.hold.take().and_then(|hold| hold.command());
         let status = match &error {
             Error::Party(Side::Callee, failure) => told(failure.status),
@@ -251,14 +310,14 @@ impl Engine {
             | Error::Superseded => 487,
             Error::Full | Error::Bug => 500,
         };
-        for leg in [caller, callee].into_iter().flatten() {
-            self.ua.hang_up(now, leg, status);
+        for leg in &legs {
+            self.ua.hang_up(now, *leg, status);
         }
         self.tell(key, Change::Ending);
         if let Some(command) = hold {
             self.report(Event::Done(command, Err(error.clone())));
         }
-        if caller.is_none() && callee.is_none() {
+        if legs.is_empty() {
             self.forget_call(key);
         }
         if let Some(command) = start {

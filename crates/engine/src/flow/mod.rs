@@ -3,6 +3,8 @@
 
 mod bridge;
 mod end;
+pub(crate) mod fork;
 pub(crate) mod hold;
 mod incoming;
+mod register;
 pub(crate) mod start;

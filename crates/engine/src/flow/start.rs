@@ -29,6 +29,7 @@ use crate::call::{CallKey, Session};
 use crate::engine::{Engine, Role, Waiter};
 use crate::error::Error;
 use crate::event::{CommandId, Event, Side, Step};
+use crate::flow::fork::Fork;
 use crate::limits::{REFER_TIMEOUT, RING_TIMEOUT};
 use crate::ua::{self, Cause, Failure, FailureKind, Invite, LegId};
 use crate::watch::{Party, Reached};
@@ -77,6 +78,8 @@ pub enum Mode {
 pub(crate) struct Start {
     pub(crate) request: StartRequest,
     phase: Phase,
+    /// The legs to all of the caller's phones, until one answers and becomes `helper`.
+    fork: Fork,
     /// Our dialog with the caller's phone, until it becomes a party's leg or goes.
     helper: Option<LegId>,
     helper_call_id: Arc<str>,
@@ -135,28 +138,39 @@ impl Engine {
         if request.auto_answer {
             headers.extend(AUTO_ANSWER.map(|(name, value)| (name.to_owned(), value.to_owned())));
         }
-        let helper = self.ua.invite(
+        let legs = self.call_all(
             now,
-            Invite {
+            &Invite {
                 uri: &request.caller,
                 from: from.as_bytes(),
                 to: format!("<{}>", request.caller).as_bytes(),
                 call_id: None,
-                hop: self.route(&request.caller),
+                hop: None,
                 max_forwards: 70,
                 offer: Some(offer.into()),
                 headers: &headers,
                 passed: None,
             },
         );
-        let helper_call_id = self.ua.call_id(helper).unwrap_or_default();
-        self.roles.insert(helper, Role::Helper(command));
+        let legs = match legs {
+            Ok(legs) => legs,
+            Err(failure) => {
+                let error = Error::Party(Side::Caller, failure);
+                return self.report(Event::Done(command, Err(error)));
+            }
+        };
+        let call_id = legs.first().and_then(|leg| self.ua.call_id(*leg));
+        let helper_call_id = call_id.unwrap_or_default();
+        for leg in &legs {
+            self.roles.insert(*leg, Role::Helper(command));
+        }
         self.helpers.insert(helper_call_id.clone(), command);
         let start = Start {
             give_up: request.timeout.map(|timeout| now + timeout),
             request,
             phase: Phase::CallingCaller,
-            helper: Some(helper),
+            fork: Fork::of(legs),
+            helper: None,
             helper_call_id,
             session,
             call: None,
@@ -208,6 +222,7 @@ impl Engine {
             | ua::Event::OfferAccepted(..)
             | ua::Event::OfferRefused(..)
             | ua::Event::Ended(..)
+            | ua::Event::Registered(_)
             | ua::Event::Request { .. } => {}
         }
     }
@@ -220,7 +235,10 @@ impl Engine {
         response: &Response,
     ) {
         let Some(start) = self.starts.get_mut(&command) else { return };
+        let others = start.fork.answered(leg);
+        start.helper = Some(leg);
         let (call_id, mode) = (start.helper_call_id.clone(), start.request.mode);
+        self.let_go(now, others);
         self.progress(command, Side::Caller, &call_id, Step::Answered);
         if response.body().is_empty() {
             // RFC 3264 §5: without an answer there is nothing to talk with.
@@ -350,8 +368,20 @@ impl Engine {
         }
     }
 
-    pub(crate) fn on_helper_ended(&mut self, now: Instant, command: CommandId, cause: Cause) {
+    pub(crate) fn on_helper_ended(
+        &mut self,
+        now: Instant,
+        command: CommandId,
+        leg: LegId,
+        cause: Cause,
+    ) {
         let Some(start) = self.starts.get_mut(&command) else { return };
+        if start.fork.has(leg) {
+            if let Some(failure) = start.fork.ended(leg, cause) {
+                self.fail_start(now, command, Error::Party(Side::Caller, failure));
+            }
+            return;
+        }
         start.helper = None;
         match (start.phase, cause) {
             (Phase::Releasing, _) => self.finish_start(command),
@@ -393,10 +423,7 @@ impl Engine {
     pub(crate) fn fail_start(&mut self, now: Instant, command: CommandId, error: Error) {
         let Some(start) = self.forget_start(command) else { return };
         self.report(Event::Done(command, Err(error.clone())));
-        if let Some(helper) = start.helper {
-            self.roles.remove(&helper);
-            self.ua.hang_up(now, helper, 487);
-        }
+        self.let_go(now, start.helper.into_iter().chain(start.fork.legs()).collect());
         if let Some(key) = start.call {
             self.take_down(now, key, error);
         }
@@ -412,10 +439,12 @@ impl Engine {
         self.report(Event::Done(command, Ok(call_id)));
     }
 
-    /// Takes the dialog with the caller's phone out of a `CallStart`.
-    pub(crate) fn release_helper(&mut self, command: CommandId) -> Option<(LegId, Arc<str>)> {
+    /// Takes the dialog with the caller's phone, or those with all that ring, out of a `CallStart`.
+    pub(crate) fn release_helper(&mut self, command: CommandId) -> Option<(Vec<LegId>, Arc<str>)> {
         let start = self.starts.get_mut(&command)?;
-        Some((start.helper.take()?, start.helper_call_id.clone()))
+        let ringing = std::mem::take(&mut start.fork);
+        let legs: Vec<_> = start.helper.take().into_iter().chain(ringing.legs()).collect();
+        (!legs.is_empty()).then(|| (legs, start.helper_call_id.clone()))
     }
 
     fn forget_start(&mut self, command: CommandId) -> Option<Start> {

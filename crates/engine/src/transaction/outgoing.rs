@@ -78,6 +78,12 @@ impl<O: Copy> Transactions<O> {
         Ok(())
     }
 
+    /// The request with this branch, as long as it may be sent again or cancelled.
+    pub(crate) fn sent(&self, branch: Branch) -> Option<Request> {
+        let entry = self.clients.get(&ClientKey(branch.0, false))?;
+        Request::parse(entry.request.clone()).ok()
+    }
+
     /// Sends a CANCEL for the INVITE with this branch (RFC 3261 §9.1).
     pub(crate) fn cancel(&mut self, now: Instant, branch: Branch, owner: O) {
         let Some(entry) = self.clients.get(&ClientKey(branch.0, false)) else { return };

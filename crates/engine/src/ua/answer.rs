@@ -145,6 +145,11 @@ impl UserAgent {
         source: SocketAddr,
     ) {
         self.refuse_request(now, key, request, source, 200);
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        // A 2xx is acknowledged even so (RFC 3261 §13.2.2.4).
+        if let Some(owed) = leg.owed.take() {
+            self.send_ack(now, id, owed.seq, Some(&sip::sdp::rejecting(&owed.offer)));
+        }
         let Some(leg) = self.legs.get(&id) else { return };
         match leg.state {
             State::Invited { .. } => self.take_back(now, id),

@@ -11,6 +11,7 @@ mod invite;
 mod leg;
 mod offer;
 mod refer;
+mod register;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ use sip::{Message, Method, Name, Request, Response, Writer};
 pub use self::invite::Invite;
 pub use self::leg::{Allow, LegId};
 use self::leg::{Cancel, Leg, Offer, Refer, State};
+use self::register::{Password, Registration};
 pub use crate::dialog::Identity;
 use crate::hash::{Keyed, Map};
 use crate::ids::{Ids, Tag};
@@ -61,6 +63,8 @@ pub enum Event {
     /// A request inside the dialog that is meant for the other party: answer with `pass` or
     /// `answer_inside`.
     Inside(LegId, ServerKey),
+    /// Our REGISTER was answered finally.
+    Registered(Result<Response, Failure>),
     /// The leg is no more.
     Ended(LegId, Cause),
     /// A request outside any dialog, to be answered with [`UserAgent::respond`].
@@ -148,6 +152,7 @@ enum Purpose {
     Invite,
     Offer,
     Refer,
+    Register,
     Bye,
     /// Another leg's request, which waits for the answer.
     Pass {
@@ -168,6 +173,8 @@ pub struct UserAgent {
     deadlines: Deadlines<LegId>,
     events: VecDeque<Event>,
     stats: Stats,
+    registration: Option<Registration>,
+    password: Option<Password>,
 }
 
 /// What became of the datagrams that were not part of a call.
@@ -193,6 +200,8 @@ impl UserAgent {
             deadlines: Deadlines::new(),
             events: VecDeque::new(),
             stats: Stats::default(),
+            registration: None,
+            password: None,
         }
     }
 
@@ -347,10 +356,15 @@ impl UserAgent {
             (Purpose::Refer, 200..=299) => {
                 self.tell(owner.leg, Event::ReferAnswered(owner.leg, Ok(())));
             }
+            (Purpose::Register, 200..=299) => {
+                self.events.push_back(Event::Registered(Ok(response)));
+            }
+            (Purpose::Invite | Purpose::Register, 401 | 407)
+                if self.authenticate(now, owner, &response) => {}
             (Purpose::Bye, 200..) => self.end(now, owner.leg, Cause::Released),
             (Purpose::Pass { from, key }, 200..) => self.on_passed(now, from, key, &response),
             (_, 300..) => self.on_failure(now, owner, Failure::answered(&response)),
-            (Purpose::Offer | Purpose::Refer | Purpose::Bye, _)
+            (Purpose::Offer | Purpose::Refer | Purpose::Register | Purpose::Bye, _)
             | (Purpose::Pass { .. } | Purpose::Courtesy | Purpose::Invite, _) => {}
         }
     }
@@ -375,6 +389,7 @@ impl UserAgent {
                 }
                 self.tell(owner.leg, Event::ReferAnswered(owner.leg, Err(failure)));
             }
+            Purpose::Register => self.events.push_back(Event::Registered(Err(failure))),
             Purpose::Bye => self.end(now, owner.leg, Cause::Released),
             Purpose::Pass { from, key } => self.on_pass_failed(now, from, key, &failure),
             Purpose::Courtesy => {}
@@ -521,7 +536,8 @@ fn refusal(request: &Request, merged: bool) -> Option<u16> {
     if request.method == Method::Other && request.to_tag().is_none() {
         return Some(501);
     }
-    if request.values(Name::Require).next().is_some() {
+    let is_known = |option: &[u8]| request.method == Method::Register && option == b"path";
+    if !request.values(Name::Require).all(is_known) {
         return Some(420);
     }
     if request.method == Method::Invite && !request.body().is_empty() {

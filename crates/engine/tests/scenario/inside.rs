@@ -61,7 +61,10 @@ fn a_digit_is_passed_and_its_answer_comes_back() {
     );
     let received = world.shown.iter().filter_map(|(phone, event)| match event {
         PhoneEvent::Received(_, text) => Some((*phone, text.as_str())),
-        PhoneEvent::Ringing(..) | PhoneEvent::Established(_) | PhoneEvent::Closed(..) => None,
+        PhoneEvent::Ringing(..)
+        | PhoneEvent::Established(_)
+        | PhoneEvent::Closed(..)
+        | PhoneEvent::Registered(_) => None,
     });
     assert_eq!(
         received.collect::<Vec<_>>(),

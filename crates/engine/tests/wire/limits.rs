@@ -88,7 +88,7 @@ fn a_phone_that_never_stops_ringing_is_reported_so_often_and_no_more() {
     }
     let is_ringing = |event: &&Event| match event {
         Event::Progress(_, progress) => progress.step == Step::Ringing,
-        Event::Done(..) | Event::Call(_) | Event::Bug(_) => false,
+        Event::Done(..) | Event::Call(_) | Event::Registration { .. } | Event::Bug(_) => false,
     };
     let ringing = wire.events.iter().filter(is_ringing).count();
     assert_eq!(ringing, MAX_PROVISIONAL_EVENTS as usize);

@@ -58,7 +58,8 @@ struct Scene {
 impl Scene {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
-        let config = Config { address: ENGINE, advertise: None, next_hop: None, open: true };
+        let config =
+            Config { address: ENGINE, advertise: None, next_hop: None, open: true, users: None };
         let phone = |user, address, party| {
             (address, Phone::new(user, address, Some(ENGINE), key(seed, party)))
         };
@@ -178,7 +179,10 @@ impl Scene {
                 let ended = self.wire.events.iter().rev().find_map(|event| match event {
                     Event::Progress(_, progress) => Some(progress.call_id.clone()),
                     Event::Done(_, Ok(call_id)) => call_id.clone(),
-                    Event::Done(..) | Event::Call(_) | Event::Bug(_) => None,
+                    Event::Done(..)
+                    | Event::Call(_)
+                    | Event::Registration { .. }
+                    | Event::Bug(_) => None,
                 });
                 if let Some(call_id) = ended {
                     self.commands += 1;

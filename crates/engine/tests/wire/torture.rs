@@ -7,16 +7,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use expect_test::expect_file;
+use engine::Config;
+use expect_test::{expect, expect_file};
 
-use crate::wire::{CALLER, Sent, Wire, the};
+use crate::wire::{CALLER, ENGINE, Sent, Wire, the};
 
 /// Each message with its section, and what that asks of an element like this one.
 const ASKED: [(&str, &str, &str); 50] = [
     ("wsinv", "3.1.1.1", "well formed; but it claims a dialog, by its To tag, that we do not have"),
     ("intmeth", "3.1.1.2", "well formed; an unknown method is 501"),
     ("esc01", "3.1.1.3", "well formed; escapes are not to be undone"),
-    ("escnull", "3.1.1.4", "well formed; no registrar here"),
+    ("escnull", "3.1.1.4", "well formed; another domain's"),
     ("esc02", "3.1.1.5", "well formed; % in a method is no escape: an unknown method, 501"),
     ("lwsdisp", "3.1.1.6", "to be accepted as well formed"),
     ("longreq", "3.1.1.7", "well formed"),
@@ -38,7 +39,7 @@ const ASKED: [(&str, &str, &str); 50] = [
     ("trws", "3.1.2.10", "400, or the blanks are ignored"),
     ("escruri", "3.1.2.11", "400, or the headers in the URI are ignored"),
     ("baddate", "3.1.2.12", "400, or the date is ignored"),
-    ("regbadct", "3.1.2.13", "400 of a registrar; there is none here"),
+    ("regbadct", "3.1.2.13", "400 of its registrar; it is another domain's"),
     ("badaspec", "3.1.2.14", "400, or the blanks are ignored"),
     ("baddn", "3.1.2.15", "400, or the comma taken as part of the name; it lacks the empty line"),
     ("badvers", "3.1.2.16", "505"),
@@ -49,17 +50,17 @@ const ASKED: [(&str, &str, &str); 50] = [
     ("insuf", "3.3.1", "400 if possible; without From, To and Call-ID it is not"),
     ("unkscm", "3.3.2", "416"),
     ("novelsc", "3.3.3", "416"),
-    ("unksm2", "3.3.4", "well formed; no registrar here"),
+    ("unksm2", "3.3.4", "well formed; another domain's"),
     ("bext01", "3.3.5", "420 with what is not supported"),
     ("invut", "3.3.6", "415 with what is taken"),
-    ("regaut01", "3.3.7", "405 where there is no registrar"),
+    ("regaut01", "3.3.7", "for the registrar of another domain"),
     ("multi01", "3.3.8", "400"),
     ("mcl01", "3.3.9", "400"),
     ("bcast", "3.3.10", "dropped: its second Via is not for us"),
     ("zeromf", "3.3.11", "an endpoint takes no notice of Max-Forwards"),
-    ("cparam01", "3.3.12", "well formed; no registrar here"),
-    ("cparam02", "3.3.13", "well formed; no registrar here"),
-    ("regescrt", "3.3.14", "well formed; no registrar here"),
+    ("cparam01", "3.3.12", "well formed; another domain's"),
+    ("cparam02", "3.3.13", "well formed; another domain's"),
+    ("regescrt", "3.3.14", "well formed; another domain's"),
     ("sdp01", "3.3.15", "406 or 400 of an endpoint; it is passed on to one"),
     ("inv2543", "3.4.1", "accepted by whom compatibility matters"),
     // Not of the RFC, but of the same collection: no version, no Via, no CSeq.
@@ -164,4 +165,39 @@ fn every_via_of_whatever_transport_comes_back() {
     for (via, transport) in answer.texts("Via").iter().zip(transports) {
         assert!(via.starts_with(&format!("SIP/2.0/{transport}.example.com;branch=")), "{via}");
     }
+}
+
+#[test]
+fn the_registrar_of_their_domain_takes_or_refuses_the_registrations() {
+    let config = Config {
+        address: ENGINE,
+        advertise: Some("example.com".to_owned()),
+        next_hop: None,
+        open: true,
+        users: None,
+    };
+    let mut text = String::new();
+    for name in ["escnull", "dblreq", "regbadct", "unksm2", "cparam01", "cparam02", "regescrt"] {
+        let mut wire = Wire::seeded(config.clone(), 1);
+        let answer = wire.receive(CALLER, data()[name].clone()).remove(0);
+        text += &format!("{name}: {}\n", outcome(std::slice::from_ref(&answer)));
+        for contact in answer.texts("Contact") {
+            text += &format!("    {contact}\n");
+        }
+    }
+    expect![[r#"
+        escnull: 200 OK
+            <sip:%00@host5.example.com>;expires=3600
+            <sip:%00%00@host5.example.com>;expires=3600
+        dblreq: 200 OK
+            <sip:j.user@host.example.com>;expires=3600
+        regbadct: 400 Bad Request
+        unksm2: 404 Not Found
+        cparam01: 200 OK
+            <sip:+19725552222@gw1.example.net>;expires=3600
+        cparam02: 200 OK
+            <sip:+19725552222@gw1.example.net;unknownparam>;expires=3600
+        regescrt: 403 Forbidden
+    "#]]
+    .assert_eq(&text);
 }

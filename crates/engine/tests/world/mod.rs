@@ -16,14 +16,18 @@ use engine::phone::{Phone, PhoneEvent};
 use engine::ua::LegId;
 use engine::{
     CallKey, CallView, CommandId, Config, Engine, Error, Event, HoldRequest, Input, Load, Mode,
-    Output, Side, StartRequest, Step,
+    Output, Side, StartRequest, Step, User, Users,
 };
+use sip::digest::Algorithm;
 use sip::sdp::Sdp;
 use sip::{Message, Method, Request};
 
 pub(crate) const CALLER: usize = 0;
 pub(crate) const CALLEE: usize = 1;
 pub(crate) const OTHER: usize = 2;
+
+/// Realm of the engine's users, when it has some.
+pub(crate) const REALM: &str = "call-api";
 
 /// What the network does to a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +87,7 @@ impl World {
 
     /// An engine that lets everybody call everybody.
     pub(crate) fn config() -> Config {
-        Config { address: address(0), advertise: None, next_hop: None, open: true }
+        Config { address: address(0), advertise: None, next_hop: None, open: true, users: None }
     }
 
     #[allow(
@@ -121,6 +125,19 @@ impl World {
             show_watcher: false,
             watch: Watch::default(),
         }
+    }
+
+    /// An engine that is not open and has these users, by name and password.
+    pub(crate) fn with_users(seed: u64, users: &[(&str, &str)]) -> Self {
+        let ha1 = |algorithm: Algorithm, (name, password)| algorithm.ha1(name, REALM, password);
+        let users = users.iter().map(|user| User {
+            name: user.0.to_owned(),
+            sha256: ha1(Algorithm::Sha256, *user),
+            md5: ha1(Algorithm::Md5, *user),
+        });
+        let users = Some(Users { realm: REALM.to_owned(), users: users.collect() });
+        let (address, advertise, next_hop) = (address(0), None, None);
+        Self::with_config(seed, Config { address, advertise, next_hop, open: false, users })
     }
 
     /// Draws the third phone too, under this name. To be said first.
@@ -209,6 +226,13 @@ impl World {
     pub(crate) fn dial_without_offer(&mut self, phone: usize, uri: &str) {
         let now = self.now;
         self.phones[phone].dial_without_offer(now, uri);
+        self.drain();
+    }
+
+    /// Lets a phone register at the engine; 0 seconds take that back.
+    pub(crate) fn register(&mut self, phone: usize, expires: u32) {
+        let now = self.now;
+        self.phones[phone].register(now, expires);
         self.drain();
     }
 
@@ -474,6 +498,12 @@ impl World {
                 assert!(before.is_none(), "{command:?} ended twice\n{}", self.ladder);
             }
             Event::Call(event) => self.on_call_event(*event),
+            Event::Registration { aor, contact, change } => {
+                let change = format!("{change:?}").to_lowercase();
+                let (name, _) = aor.split_once('@').expect("an address-of-record has a user");
+                let (_, contact) = contact.split_once(':').expect("a URI has a scheme");
+                self.note(&format!("{change} {}: {contact}", &name[4..]));
+            }
             Event::Bug(text) => panic!("caught a bug: {text}\n{}", self.ladder),
         }
     }

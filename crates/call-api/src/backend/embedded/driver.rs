@@ -50,10 +50,10 @@ impl Driver {
     pub(super) fn new(udp: Udp, settings: Settings, sink: Arc<dyn EventSink>) -> io::Result<Self> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
+        let Settings { advertise, next_hop, users } = settings;
         // Whoever can reach a loopback address may use this machine anyway.
-        let open = udp.local().ip().is_loopback();
-        let Settings { advertise, next_hop } = settings;
-        let config = Config { address: udp.local(), advertise, next_hop, open };
+        let open = udp.local().ip().is_loopback() && users.is_none();
+        let config = Config { address: udp.local(), advertise, next_hop, open, users };
         Ok(Self {
             engine: Engine::new(config, seed),
             udp,
@@ -135,6 +135,9 @@ impl Driver {
                 }
             }
             engine::Event::Call(event) => self.sink.call(translate::call(*event)),
+            engine::Event::Registration { aor, contact, change } => {
+                tracing::info!(%aor, %contact, ?change, "registration");
+            }
             engine::Event::Bug(text) => tracing::error!(%text, "caught a bug; it cost one call"),
         }
     }

@@ -7,6 +7,7 @@
 mod driver;
 pub mod translate;
 mod udp;
+pub mod users;
 
 use std::io;
 use std::sync::Arc;
@@ -36,16 +37,22 @@ pub struct Settings {
     pub advertise: Option<String>,
     /// SIP URI of the proxy that gets every call.
     pub next_hop: Option<String>,
+    /// Who may register and call. Without users everybody may, on loopback only.
+    pub users: Option<engine::Users>,
 }
 
 impl Settings {
     /// What the `sip` section of the configuration says.
-    #[must_use]
-    pub fn of(sip: &Sip) -> Self {
-        Self {
+    ///
+    /// # Errors
+    ///
+    /// When there is a file of users that cannot be read; the error names it.
+    pub fn of(sip: &Sip) -> io::Result<Self> {
+        Ok(Self {
             advertise: sip.advertise.clone(),
             next_hop: sip.uri.as_ref().map(ToString::to_string),
-        }
+            users: sip.users.as_deref().map(users::load).transpose()?,
+        })
     }
 }
 

@@ -1,0 +1,140 @@
+//! Our REGISTER, and the answer to a challenge of any request of ours (RFC 3261 §10.2, §22).
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use sip::digest::Challenge;
+use sip::{Method, Name, Request, Response, Writer};
+
+use super::leg::State;
+use super::{Event, Failure, LegId, Owner, Purpose, UserAgent};
+use crate::dialog::Identity;
+use crate::ids::Branch;
+use crate::transaction::Hop;
+
+/// What all our REGISTERs share (RFC 3261 §10.2).
+pub(super) struct Registration {
+    call_id: String,
+    /// From tag.
+    tag: LegId,
+    seq: u32,
+    hop: Hop,
+}
+
+/// A name and password, for whoever asks for them.
+pub(super) struct Password {
+    username: String,
+    password: String,
+}
+
+impl UserAgent {
+    /// Answers challenges with this password from now on.
+    pub fn set_password(&mut self, username: &str, password: &str) {
+        let (username, password) = (username.to_owned(), password.to_owned());
+        self.password = Some(Password { username, password });
+    }
+
+    /// Registers our Contact for this many seconds; 0 takes it back. `registrar` is its domain as a
+    /// URI. The answer comes as [`Event::Registered`].
+    pub fn register(&mut self, now: Instant, hop: Hop, registrar: &str, aor: &str, expires: u32) {
+        let branch = self.ids.branch();
+        let registration = self.registration.get_or_insert_with(|| Registration {
+            call_id: self.ids.call_id(),
+            tag: self.ids.tag(),
+            seq: self.ids.cseq(),
+            hop: hop.clone(),
+        });
+        registration.seq += 1;
+        registration.hop = hop.clone();
+        let mut writer = Writer::request("REGISTER", registrar);
+        via(&mut writer, &self.identity, branch);
+        writer.header("Max-Forwards", 70);
+        writer.header("From", format_args!("<{aor}>;tag={}", registration.tag));
+        writer.header("To", format_args!("<{aor}>"));
+        writer.header("Call-ID", &registration.call_id);
+        writer.header("CSeq", format_args!("{} REGISTER", registration.seq));
+        writer.header("Contact", format_args!("<{}>", self.identity.contact));
+        writer.header("Expires", expires);
+        let owner = Owner { leg: registration.tag, purpose: Purpose::Register };
+        let bytes = writer.finish();
+        if self.transactions.request(now, branch, Method::Register, hop, bytes, owner).is_err() {
+            self.events.push_back(Event::Registered(Err(Failure::unreachable())));
+        }
+    }
+
+    /// Sends a request again with credentials, when its answer asks for some that we have. False
+    /// when it does not, or did so before.
+    pub(super) fn authenticate(&mut self, now: Instant, owner: Owner, response: &Response) -> bool {
+        let (asks, answers, header) = match response.status {
+            401 => (Name::WwwAuthenticate, "Authorization", Name::Authorization),
+            407 => (Name::ProxyAuthenticate, "Proxy-Authorization", Name::ProxyAuthorization),
+            _ => return false,
+        };
+        let request = response.branch().and_then(Branch::parse);
+        let request = request.and_then(|branch| self.transactions.sent(branch));
+        let (Some(password), Some(request)) = (&self.password, request) else { return false };
+        // RFC 8760 §2.4: the first challenge that we understand.
+        let mut challenges =
+            response.iter().filter(|line| line.name == asks).map(|line| line.value);
+        let challenge = challenges.find_map(Challenge::parse);
+        let (Some(challenge), None) = (challenge, request.value(header)) else { return false };
+        let (branch, cnonce) = (self.ids.branch(), format!("{:016x}", self.ids.number()));
+        let credentials = challenge.answer(
+            &password.username,
+            &password.password,
+            request.method_name(),
+            request.uri(),
+            1,
+            &cnonce,
+        );
+        let seq = request.cseq().number + 1;
+        let hop = match owner.purpose {
+            Purpose::Invite => {
+                let Some(leg) = self.legs.get_mut(&owner.leg) else { return false };
+                let State::Inviting { branch: current, provisional, .. } = &mut leg.state else {
+                    return false;
+                };
+                if leg.released {
+                    return false;
+                }
+                (*current, *provisional) = (branch, false);
+                leg.dialog.local_seq = seq;
+                leg.hop.clone()
+            }
+            Purpose::Register => {
+                let Some(registration) = &mut self.registration else { return false };
+                registration.seq = seq;
+                registration.hop.clone()
+            }
+            Purpose::Offer
+            | Purpose::Refer
+            | Purpose::Bye
+            | Purpose::Pass { .. }
+            | Purpose::Courtesy => return false,
+        };
+        let bytes = again(&request, &self.identity, branch, seq, (answers, &credentials));
+        self.transactions.request(now, branch, request.method, hop, bytes, owner).is_ok()
+    }
+}
+
+/// A request that is sent again with one more header (RFC 3261 §8.1.3.5).
+fn again(
+    request: &Request,
+    identity: &Identity,
+    branch: Branch,
+    seq: u32,
+    (name, value): (&str, &str),
+) -> Bytes {
+    let mut writer = Writer::request(request.method_name(), request.uri());
+    via(&mut writer, identity, branch);
+    let replaced = [Name::Via, Name::CSeq, Name::ContentType, Name::ContentLength];
+    for header in request.iter().filter(|header| !replaced.contains(&header.name)) {
+        writer.copy(header);
+    }
+    writer.header("CSeq", format_args!("{seq} {}", request.method_name())).header(name, value);
+    super::invite::finish(writer, Some(request.body()))
+}
+
+fn via(writer: &mut Writer, identity: &Identity, branch: Branch) {
+    writer.header("Via", format_args!("SIP/2.0/UDP {};branch={branch};rport", identity.sent_by));
+}
