@@ -102,7 +102,11 @@ impl Description {
     }
 
     /// What this party says, without the hold it is under: it would send wherever that is wanted.
-    fn unfiltered(&self, sdp: &[u8], role: Role) -> Bytes {
+    /// `None` when it is under none, or what it says is not SDP.
+    fn unfiltered(&self, sdp: &[u8], role: Role) -> Option<Vec<u8>> {
+        if !self.held {
+            return None;
+        }
         let had = Sdp::parse(self.last());
         let wanted: Vec<bool> = had
             .iter()
@@ -116,8 +120,7 @@ impl Description {
             direction if direction.receives() => Direction::SendRecv,
             _ => Direction::SendOnly,
         };
-        let copy = if self.held { sdp::with_directions(sdp, sends).ok() } else { None };
-        copy.map_or_else(|| Bytes::copy_from_slice(sdp), Bytes::from)
+        sdp::with_directions(sdp, sends).ok()
     }
 
     fn last(&self) -> &Bytes {
@@ -168,13 +171,14 @@ impl Call {
         if sdp.is_empty() {
             return Bytes::new();
         }
-        let sdp = self.has(to.other()).unfiltered(sdp, role);
+        let unfiltered = self.has(to.other()).unfiltered(sdp, role);
+        let sdp = unfiltered.as_deref().unwrap_or(sdp);
         let own = match (&mut self.caller_session, to) {
-            (Some(session), Side::Caller) => session.offer(&sdp),
-            (Some(session), Side::Callee) => session.answer(&sdp),
+            (Some(session), Side::Caller) => session.offer(sdp),
+            (Some(session), Side::Callee) => session.answer(sdp),
             (None, _) => None,
         };
-        self.has(to).next(&own.unwrap_or(sdp), role)
+        self.has(to).next(own.as_deref().unwrap_or(sdp), role)
     }
 
     /// What a party took or answered. The role of its own description is told by what it had.
@@ -197,11 +201,12 @@ fn held(sdp: &Bytes) -> Bytes {
 
 /// Whether two descriptions differ in nothing but the `o=` line.
 fn same_content(a: &[u8], b: &[u8]) -> bool {
-    let lines = |sdp: &'_ [u8]| -> Vec<Vec<u8>> {
-        let lines = sdp.split(|byte| *byte == b'\n').filter(|line| !line.starts_with(b"o="));
-        lines.map(|line| line.trim_ascii_end().to_vec()).collect()
-    };
-    lines(a) == lines(b)
+    lines(a).eq(lines(b))
+}
+
+fn lines(sdp: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = sdp.split(|byte| *byte == b'\n').filter(|line| !line.starts_with(b"o="));
+    lines.map(<[u8]>::trim_ascii_end)
 }
 
 #[cfg(test)]
@@ -287,7 +292,8 @@ mod tests {
             ("", "a=inactive\r\n", Role::LateOffer, Direction::SendOnly),
         ] {
             has.next(sdp(2, offered).as_bytes(), Role::Offer);
-            let actual = direction(&has.unfiltered(sdp(1, said).as_bytes(), role));
+            let actual =
+                direction(&has.unfiltered(sdp(1, said).as_bytes(), role).expect("it is held"));
             assert_eq!(actual, passed, "{offered} {said} {role:?}");
         }
     }

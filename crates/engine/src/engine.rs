@@ -125,7 +125,8 @@ pub struct Engine {
     pub(crate) config: Config,
     pub(crate) next_hop: Option<Hop>,
     pub(crate) ua: UserAgent,
-    pub(crate) calls: Map<CallKey, Call>,
+    /// Boxed, as the legs are.
+    pub(crate) calls: Map<CallKey, Box<Call>>,
     pub(crate) by_call_id: Map<Arc<str>, Vec<CallKey>>,
     pub(crate) starts: Map<CommandId, Start>,
     pub(crate) helpers: Map<Arc<str>, CommandId>,
@@ -362,7 +363,7 @@ fn leg_of(event: &ua::Event) -> Option<LegId> {
 }
 
 fn deadline(
-    calls: &Map<CallKey, Call>,
+    calls: &Map<CallKey, Box<Call>>,
     starts: &Map<CommandId, Start>,
     registrar: &Registrar,
     waiter: Waiter,
@@ -382,13 +383,13 @@ impl Engine {
         if let State::Calling(deadline) = call.state {
             self.deadlines.set(deadline, Waiter::Call(key));
         }
-        self.calls.insert(key, call);
+        self.calls.insert(key, Box::new(call));
         self.tell(key, Change::Created);
         key
     }
 
     pub(crate) fn arm_call(&mut self, key: CallKey) {
-        if let Some(at) = self.calls.get(&key).and_then(Call::next_timeout) {
+        if let Some(at) = self.calls.get(&key).and_then(|call| call.next_timeout()) {
             self.deadlines.set(at, Waiter::Call(key));
         }
     }
