@@ -172,11 +172,16 @@ impl Engine {
         });
         self.run(now);
         while let Some(waiter) = self.expired(now) {
-            match waiter {
-                Waiter::Start(command) => self.on_start_timeout(now, command),
-                Waiter::Call(key) => self.on_call_timeout(now, key),
-                Waiter::Record(id) => self.on_record_timeout(now, id),
-            }
+            let blamed = match waiter {
+                Waiter::Start(command) => Some(Role::Helper(command)),
+                Waiter::Call(key) => Some(Role::Party(key, Side::Caller)),
+                Waiter::Record(_) => None,
+            };
+            self.guarded(blamed.map(|role| (now, role)), |engine| match waiter {
+                Waiter::Start(command) => engine.on_start_timeout(now, command),
+                Waiter::Call(key) => engine.on_call_timeout(now, key),
+                Waiter::Record(id) => engine.on_record_timeout(now, id),
+            });
             self.run(now);
         }
     }
@@ -351,6 +356,7 @@ fn leg_of(event: &ua::Event) -> Option<LegId> {
         | E::Answered(leg, _)
         | E::Acknowledged(leg, _)
         | E::Offered(leg)
+        | E::OfferCancelled(leg)
         | E::OfferAccepted(leg, _)
         | E::OfferRefused(leg, _)
         | E::ReferAnswered(leg, _)

@@ -336,6 +336,7 @@ impl Phone {
             }
             Event::Acknowledged(id, _) => self.established(id),
             Event::Offered(id) => self.on_offer(now, id),
+            Event::OfferCancelled(id) => self.ua.refuse_offer(now, id, 487),
             Event::OfferAccepted(id, response) => {
                 let answer = self.answer_to(id, response.body());
                 self.ua.acknowledge(now, id, &answer);

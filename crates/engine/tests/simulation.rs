@@ -228,6 +228,14 @@ fn talk(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
 /// The network heals, everybody hangs up, and time passes: what is left then is left for ever.
 fn settle(world: &mut World, commands: &[CommandId]) {
     world.run_for(Duration::from_secs(300));
+    // Whatever is still there by then is a call with both its legs.
+    let load = world.engine.load();
+    assert_eq!(
+        (load.commands, load.legs),
+        (0, 2 * load.calls),
+        "one leg outlived the other\n{}",
+        world.ladder
+    );
     world.network = Box::new(|_, _, _| Fate::Arrives(Duration::ZERO));
     for phone in 0..3 {
         world.phones[phone].behaviour.answer = Answer::Refuse(480, Duration::ZERO);

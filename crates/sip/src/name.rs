@@ -37,6 +37,13 @@ names! {
     ContentEncoding = "Content-Encoding" | "e",
     ContentDisposition = "Content-Disposition",
     Accept = "Accept",
+    AcceptEncoding = "Accept-Encoding",
+    AcceptLanguage = "Accept-Language",
+    AuthenticationInfo = "Authentication-Info",
+    ProxyAuthenticationInfo = "Proxy-Authentication-Info",
+    SecurityClient = "Security-Client",
+    SecurityServer = "Security-Server",
+    SecurityVerify = "Security-Verify",
     Allow = "Allow",
     AllowEvents = "Allow-Events" | "u",
     Supported = "Supported" | "k",
@@ -100,6 +107,7 @@ impl Name {
 
     /// Whether the header is meant for the other end of a call, whoever is in between. All others
     /// belong to a dialog, a hop, or an agreement between two neighbours.
+    #[expect(clippy::too_many_lines, reason = "one table")]
     pub fn is_end_to_end(self) -> bool {
         match self {
             // The dialog, and the way to it.
@@ -123,6 +131,8 @@ impl Name {
             Self::ContentLength | Self::ContentType => false,
             // What the two ends of one leg can, want, and have agreed on.
             Self::Accept
+            | Self::AcceptEncoding
+            | Self::AcceptLanguage
             | Self::Allow
             | Self::AllowEvents
             | Self::Supported
@@ -144,7 +154,14 @@ impl Name {
             | Self::ProxyAuthorization
             | Self::WwwAuthenticate
             | Self::ProxyAuthenticate
+            | Self::AuthenticationInfo
+            | Self::ProxyAuthenticationInfo
+            | Self::SecurityClient
+            | Self::SecurityServer
+            | Self::SecurityVerify
             | Self::Identity => false,
+            // Asserted to us by somebody we would have to trust (RFC 3325 §5).
+            Self::PAssertedIdentity => false,
             // What is meant for the other end.
             Self::ContentEncoding
             | Self::ContentDisposition
@@ -165,7 +182,6 @@ impl Name {
             | Self::AnswerMode
             | Self::PrivAnswerMode
             | Self::Privacy
-            | Self::PAssertedIdentity
             | Self::PPreferredIdentity
             | Self::Diversion
             | Self::HistoryInfo
@@ -186,7 +202,7 @@ impl fmt::Display for Name {
 }
 
 /// No known name is longer, and no more than [`MOST`] are equally long.
-const LONGEST: usize = 20;
+const LONGEST: usize = 25;
 const MOST: usize = 16;
 
 /// The known spellings by their length; [`Name::Other`] ends each row.

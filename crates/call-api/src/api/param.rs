@@ -152,7 +152,27 @@ fn is_extra(name: &str, value: &str) -> bool {
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b);
     let is_name = (1..=64).contains(&name.len()) && name.bytes().all(is_token);
     let is_value = value.len() <= ExtraHeaders::MAX_VALUE && !value.chars().any(char::is_control);
-    is_name && is_value && sip::Name::parse(name.as_bytes()).is_end_to_end()
+    is_name && is_value && may_be_added(sip::Name::parse(name.as_bytes()))
+}
+
+/// Whether a client may add a header to an INVITE: one that is meant for the other end, and does not
+/// speak of a body or an event that are not the client's.
+fn may_be_added(name: sip::Name) -> bool {
+    use sip::Name;
+    match name {
+        // The server is trusted by its proxy, and its clients by it (RFC 3325 §4).
+        Name::PAssertedIdentity => true,
+        Name::ContentEncoding
+        | Name::ContentDisposition
+        | Name::MimeVersion
+        | Name::Event
+        | Name::SubscriptionState
+        | Name::RetryAfter
+        | Name::Warning
+        | Name::Server
+        | Name::Date => false,
+        name => name.is_end_to_end(),
+    }
 }
 
 macro_rules! display_as_text {
@@ -387,6 +407,8 @@ mod tests {
             r#"{"X-A:": "b"}"#,
             r#"{"": "b"}"#,
             r#"{"X-A": 7}"#,
+            r#"{"Content-Encoding": "gzip"}"#,
+            r#"{"Security-Client": "tls"}"#,
             r#"["X-A"]"#,
         ] {
             assert_eq!(parse(bad), None, "{bad}");

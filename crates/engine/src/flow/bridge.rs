@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::event::{CommandId, Side, Step};
 use crate::flow::start::StartRequest;
 use crate::limits::RING_TIMEOUT;
+use crate::passing::told;
 use crate::ua::{Failure, FailureKind, Invite, LegId};
 use crate::watch::{Change, Party, Reached};
 
@@ -88,6 +89,14 @@ impl Engine {
         self.ua.pass_offer(now, other, Some(offer).filter(|offer| !offer.is_empty()));
     }
 
+    /// A party takes its re-INVITE back: so does the engine, and passes on what the other one then
+    /// says.
+    pub(crate) fn pass_cancel(&mut self, now: Instant, key: CallKey, side: Side) {
+        if let Some(other) = self.calls.get(&key).and_then(|call| call.leg(side.other())) {
+            self.ua.cancel_offer(now, other);
+        }
+    }
+
     /// A party took an offer that we made, or passed on.
     pub(crate) fn on_offer_accepted(
         &mut self,
@@ -144,7 +153,7 @@ impl Engine {
         }
         call.has(side).refused();
         if let Some(other) = call.leg(side.other()) {
-            self.ua.refuse_offer(now, other, failure.status);
+            self.ua.refuse_offer(now, other, told(failure.status));
         }
         self.advance_hold(now, key);
     }

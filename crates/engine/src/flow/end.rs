@@ -1,6 +1,7 @@
 //! `CallEnd`: takes a call down, whatever it is doing, and waits until both phones agree or can no
 //! longer object.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::call::{Call, CallKey, End, State};
@@ -33,6 +34,19 @@ impl Engine {
         };
         if let Err(error) = result {
             self.report(Event::Done(command, Err(error)));
+        }
+        self.run(now);
+    }
+
+    /// Takes down every call that a `CallStart` is still making; the command fails. Calls that stand
+    /// stay, and a command whose call has just come up ends by itself.
+    pub fn give_up(&mut self, now: Instant) {
+        let standing = self.calls.values().filter(|call| call.state == State::Established);
+        let up: BTreeSet<CommandId> = standing.filter_map(|call| call.start).collect();
+        // In an order that does not depend on the map's.
+        let commands: BTreeSet<CommandId> = self.starts.keys().copied().collect();
+        for command in commands.difference(&up) {
+            self.fail_start(now, *command, Error::Superseded);
         }
         self.run(now);
     }

@@ -25,6 +25,7 @@ use crate::event::{CommandId, Event, Side, Step};
 use crate::flow::fork::Fork;
 use crate::flow::start::{StartRequest, hung_up};
 use crate::limits::{MAX_PASSES, RING_TIMEOUT};
+use crate::passing::told;
 use crate::registrar::Refusal;
 use crate::ua::{self, Cause, Failure, Invite, LegId, ServerKey};
 use crate::watch::{Change, Ending, Party, Reached};
@@ -141,6 +142,7 @@ impl Engine {
             }
             ua::Event::Acknowledged(_, body) => self.on_acknowledged(now, key, side, &body),
             ua::Event::Offered(leg) => self.pass_offer(now, key, side, leg),
+            ua::Event::OfferCancelled(_) => self.pass_cancel(now, key, side),
             ua::Event::OfferAccepted(_, response) => {
                 self.on_offer_accepted(now, key, side, response.body())
             }
@@ -323,15 +325,5 @@ impl Engine {
         if let Some(command) = start {
             self.fail_start(now, command, error);
         }
-    }
-}
-
-/// What an unanswered caller is told when the callee's side failed like this. A redirection or a
-/// challenge is between the callee's side and us.
-fn told(status: u16) -> u16 {
-    match status {
-        300..=399 => 480,
-        401 | 407 => 403,
-        _ => status,
     }
 }

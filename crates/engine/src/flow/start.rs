@@ -85,6 +85,8 @@ pub(crate) struct Start {
     helper_call_id: Arc<str>,
     session: Session,
     call: Option<CallKey>,
+    /// Call-ID of the call, once the two talk.
+    made: Option<Arc<str>>,
     one_time: Option<u64>,
     /// End of the current wait, unless the call itself has one.
     deadline: Option<Instant>,
@@ -174,6 +176,7 @@ impl Engine {
             helper_call_id,
             session,
             call: None,
+            made: None,
             one_time: None,
             deadline: Some(now + RING_TIMEOUT),
             provisional: 0,
@@ -199,7 +202,9 @@ impl Engine {
             ua::Event::ReferAnswered(_, Ok(())) => self.on_refer_accepted(now, command),
             ua::Event::ReferAnswered(_, Err(failure)) => {
                 if start.phase == (Phase::Referring { accepted: false }) {
-                    self.on_refer_failed(now, command, failure);
+                    // Without a dialog there is nobody left to join.
+                    let gone = failure.status == 481;
+                    self.on_refer_failed(now, command, failure, gone);
                 }
             }
             ua::Event::Notified(_, Some(report)) => {
@@ -219,6 +224,7 @@ impl Engine {
             ua::Event::Notified(_, None)
             | ua::Event::Incoming(_)
             | ua::Event::Acknowledged(..)
+            | ua::Event::OfferCancelled(_)
             | ua::Event::OfferAccepted(..)
             | ua::Event::OfferRefused(..)
             | ua::Event::Ended(..)
@@ -283,17 +289,15 @@ impl Engine {
     fn on_report(&mut self, now: Instant, command: CommandId, report: Failure) {
         let Some(start) = self.starts.get(&command) else { return };
         if matches!(start.phase, Phase::Referring { .. }) && report.status >= 300 {
-            self.on_refer_failed(now, command, report);
+            self.on_refer_failed(now, command, report, false);
         }
     }
 
     /// The phone will not place the call.
-    fn on_refer_failed(&mut self, now: Instant, command: CommandId, failure: Failure) {
+    fn on_refer_failed(&mut self, now: Instant, command: CommandId, failure: Failure, gone: bool) {
         let Some(start) = self.starts.get(&command) else { return };
-        // Without a dialog there is nobody left to join.
-        let gone = failure.status == 481 || start.helper.is_none();
         match start.request.mode {
-            Mode::Auto if !gone => self.bridge(now, command),
+            Mode::Auto if !gone && start.helper.is_some() => self.bridge(now, command),
             Mode::Auto | Mode::Refer | Mode::Bridge => {
                 self.fail_start(now, command, Error::Party(Side::Caller, failure));
             }
@@ -303,7 +307,10 @@ impl Engine {
     /// Joins the caller, whose phone stays in the dialog it is in, and the callee.
     fn bridge(&mut self, now: Instant, command: CommandId) {
         let Some(start) = self.starts.get_mut(&command) else { return };
-        let Some(caller) = start.helper.take() else { return };
+        let Some(caller) = start.helper.take().filter(|leg| self.ua.call_id(*leg).is_some()) else {
+            // Its end is on its way to us.
+            return self.fail_start(now, command, Error::Party(Side::Caller, hung_up(None)));
+        };
         let call_id = start.helper_call_id.clone();
         let accepted = start.phase == (Phase::Referring { accepted: true });
         start.phase = Phase::CallingCallee;
@@ -361,7 +368,11 @@ impl Engine {
         let Some(start) = self.starts.get_mut(&command) else { return };
         start.phase = Phase::Releasing;
         start.deadline = None;
-        start.give_up = None;
+        // What becomes of the call from here on is no more this command's.
+        if let Some(call) = start.call.and_then(|key| self.calls.get_mut(&key)) {
+            call.start = None;
+            start.made = Some(call.call_id.clone());
+        }
         match start.helper {
             Some(helper) => self.ua.hang_up(now, helper, 487),
             None => self.finish_start(command),
@@ -405,15 +416,16 @@ impl Engine {
         let silent = start.deadline.is_some_and(|at| at <= now);
         match start.phase {
             Phase::Referring { .. } if silent && !given_up => {
-                self.on_refer_failed(now, command, Failure::timed_out());
+                self.on_refer_failed(now, command, Failure::timed_out(), false);
             }
-            phase if silent || given_up => {
-                let side = match phase {
-                    Phase::CallingCaller | Phase::Referring { .. } => Side::Caller,
-                    Phase::CallingCallee | Phase::Releasing => Side::Callee,
-                };
-                self.fail_start(now, command, Error::Party(side, Failure::timed_out()));
+            Phase::CallingCaller | Phase::Referring { .. } if silent || given_up => {
+                self.fail_start(now, command, Error::Party(Side::Caller, Failure::timed_out()));
             }
+            Phase::CallingCallee if given_up => {
+                self.fail_start(now, command, Error::Party(Side::Callee, Failure::timed_out()));
+            }
+            // The two talk; the client need not wait for a phone that is slow to leave the helper.
+            Phase::Releasing if given_up => self.finish_start(command),
             _ => {}
         }
     }
@@ -431,12 +443,7 @@ impl Engine {
 
     fn finish_start(&mut self, command: CommandId) {
         let Some(start) = self.forget_start(command) else { return };
-        let call = start.call.and_then(|key| self.calls.get_mut(&key));
-        let call_id = call.map(|call| {
-            call.start = None;
-            call.call_id.clone()
-        });
-        self.report(Event::Done(command, Ok(call_id)));
+        self.report(Event::Done(command, Ok(start.made)));
     }
 
     /// Takes the dialog with the caller's phone, or those with all that ring, out of a `CallStart`.

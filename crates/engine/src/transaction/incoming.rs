@@ -141,7 +141,8 @@ impl<O: Copy> Transactions<O> {
         if self.servers.contains_key(&key) {
             return self.on_request(now, key, request, source);
         }
-        let leg = self.servers.get(&invite).and_then(|entry| entry.leg);
+        let meant = self.servers.get(&invite);
+        let (found, leg) = (meant.is_some(), meant.and_then(|entry| entry.leg));
         if leg.is_none() && self.servers.len() >= MAX_TRANSACTIONS {
             return None;
         }
@@ -152,7 +153,7 @@ impl<O: Copy> Transactions<O> {
             key,
             ServerEntry { machine, response: Bytes::new(), reply_to, merge_key: None, leg: None },
         );
-        Some(Event::Cancel { key, request, source, leg })
+        Some(Event::Cancel { key, request, source, found, leg })
     }
 
     fn insert(&mut self, now: Instant, key: ServerKey, entry: ServerEntry) {

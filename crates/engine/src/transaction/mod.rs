@@ -84,8 +84,8 @@ pub(crate) enum Event<O> {
     Request { key: ServerKey, request: Request, source: SocketAddr, merged: bool },
     /// An ACK that belongs to a 2xx.
     Ack { request: Request },
-    /// A CANCEL, to be answered too, and the leg whose INVITE it means, when that still rings.
-    Cancel { key: ServerKey, request: Request, source: SocketAddr, leg: Option<Tag> },
+    /// A CANCEL, to be answered too; whether there is an INVITE that it means, and whose leg's.
+    Cancel { key: ServerKey, request: Request, source: SocketAddr, found: bool, leg: Option<Tag> },
     /// An answer to a request of ours.
     Response { owner: O, response: Response },
     /// No answer came in time.

@@ -100,6 +100,27 @@ impl<O: Copy> Transactions<O> {
         }
     }
 
+    /// Takes back the INVITE with this branch if its next hop's name is still being resolved, and
+    /// nothing was sent.
+    pub(crate) fn take_unsent(&mut self, branch: Branch) -> bool {
+        let key = ClientKey(branch.0, false);
+        let entry = self.clients.get(&key);
+        let unsent =
+            entry.is_some_and(|entry| matches!(entry.machine, ClientMachine::Resolving { .. }));
+        if unsent {
+            self.clients.remove(&key);
+        }
+        unsent
+    }
+
+    /// Whether the INVITE with this branch got a provisional response and nothing else.
+    pub(crate) fn is_proceeding(&self, branch: Branch) -> bool {
+        let entry = self.clients.get(&ClientKey(branch.0, false));
+        entry.is_some_and(|entry| {
+            matches!(entry.machine, ClientMachine::Invite(InviteClient::Proceeding))
+        })
+    }
+
     /// Stops waiting for the answer to the request with this branch: it is sent no more, and the
     /// user hears of no refusal. A late refusal of an INVITE is still acknowledged.
     pub(crate) fn abandon(&mut self, now: Instant, branch: Branch) {

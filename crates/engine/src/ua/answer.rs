@@ -8,7 +8,7 @@ use bytes::Bytes;
 use sip::{Headers, Request, Writer};
 
 use super::invite::{capabilities, finish};
-use super::leg::{State, Unacked};
+use super::leg::{Offer, State, Unacked};
 use super::{Allow, Cause, Event, Failure, Leg, LegId, Purpose, UserAgent, q850};
 use crate::dialog::Dialog;
 use crate::ids::Tag;
@@ -124,15 +124,17 @@ impl UserAgent {
         key: ServerKey,
         request: &Request,
         source: SocketAddr,
+        status: u16,
         leg: Option<LegId>,
     ) {
-        let status = if leg.is_some() { 200 } else { 481 };
         // RFC 3261 §9.2: the tag of the answer to the INVITE.
         let tag = leg.unwrap_or_else(|| self.ids.tag()).to_string();
         let answer = sip::respond(request, status, &tag, source);
         self.respond(now, key, answer, status);
-        if let Some(id) = leg {
-            self.take_back(now, id);
+        let Some(id) = leg else { return };
+        match self.legs.get(&id).map(|leg| &leg.offer) {
+            Some(Offer::Received { .. }) => self.tell(id, Event::OfferCancelled(id)),
+            _ => self.take_back(now, id),
         }
     }
 
@@ -145,11 +147,6 @@ impl UserAgent {
         source: SocketAddr,
     ) {
         self.refuse_request(now, key, request, source, 200);
-        let Some(leg) = self.legs.get_mut(&id) else { return };
-        // A 2xx is acknowledged even so (RFC 3261 §13.2.2.4).
-        if let Some(owed) = leg.owed.take() {
-            self.send_ack(now, id, owed.seq, Some(&sip::sdp::rejecting(&owed.offer)));
-        }
         let Some(leg) = self.legs.get(&id) else { return };
         match leg.state {
             State::Invited { .. } => self.take_back(now, id),
@@ -181,6 +178,9 @@ impl UserAgent {
             return None;
         };
         let mut response = sip::respond(request, status, &id.to_string(), *source);
+        if status == 405 {
+            capabilities(&mut response);
+        }
         if status < 300 {
             response.copy_all(request, sip::Name::RecordRoute);
             response.header("Contact", format_args!("<{}>", self.identity.contact));

@@ -10,7 +10,7 @@ use sip::{Headers, Method, Name, Request, Response, Writer};
 use super::leg::State;
 use super::{Event, Failure, FailureKind, LegId, Owner, Purpose, UserAgent};
 use crate::limits::MAX_PASSING;
-use crate::passing::copy_passed;
+use crate::passing::{copy_passed, told};
 use crate::transaction::ServerKey;
 
 /// A request that waits for its answer from elsewhere.
@@ -53,7 +53,8 @@ impl UserAgent {
             return;
         };
         let leg = self.legs.get_mut(&to).filter(|leg| matches!(leg.state, State::Established));
-        let Some(leg) = leg else { return self.answer_inside(now, from, key, 481) };
+        // Not 481, which would end the sender's own dialog (RFC 3261 §12.2.1.2).
+        let Some(leg) = leg else { return self.answer_inside(now, from, key, 480) };
         let seq = leg.dialog.next_seq();
         let mut writer = leg.dialog.request(request.method, seq, branch, &self.identity);
         if request.method == Method::Notify {
@@ -103,10 +104,11 @@ impl UserAgent {
         response: &Response,
     ) {
         let Some(Passing { key, request, source }) = self.take_passing(from, key) else { return };
-        let mut answer = sip::respond(&request, response.status, "", source);
+        let status = told(response.status);
+        let mut answer = sip::respond(&request, status, "", source);
         copy_passed(&mut answer, response);
         let bytes = with_body_of(answer, response);
-        self.transactions.respond(now, key, response.status, bytes);
+        self.transactions.respond(now, key, status, bytes);
     }
 
     /// There is no answer to a request that was passed on. Then its sender gets none either: its own

@@ -12,7 +12,7 @@ use super::{ALLOW, Cause, Event, Failure, Leg, LegId, Owner, Purpose, UserAgent}
 use crate::dialog::{Dialog, Identity};
 use crate::ids::Branch;
 use crate::limits::MAX_FORKS;
-use crate::passing::copy_passed;
+use crate::passing::copy_passed_except;
 use crate::timer::T1X64;
 use crate::transaction::Hop;
 
@@ -54,7 +54,10 @@ impl UserAgent {
             writer.header(name, value);
         }
         if let Some(passed) = invite.passed {
-            copy_passed(&mut writer, passed);
+            // What the client says itself stands once (RFC 3261 §7.3.1).
+            let said =
+                |name: &str| invite.headers.iter().any(|(said, _)| said.eq_ignore_ascii_case(name));
+            copy_passed_except(&mut writer, passed, said);
         }
         capabilities(&mut writer);
         let offered = invite.offer.is_some();

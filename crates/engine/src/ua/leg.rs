@@ -74,6 +74,8 @@ pub(super) enum Offer {
         branch: Branch,
         body: Option<Bytes>,
         give_up: Instant,
+        /// A provisional response came.
+        progressed: bool,
         attempt: u32,
     },
     /// Ours, to be sent again after a 491.

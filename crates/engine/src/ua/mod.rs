@@ -49,6 +49,9 @@ pub enum Event {
     /// The peer sent a re-INVITE: see [`UserAgent::offered`]; answer with `accept_offer` or
     /// `refuse_offer`.
     Offered(LegId),
+    /// The peer takes its re-INVITE back: it still wants an answer, best from `cancel_offer` on the
+    /// other leg.
+    OfferCancelled(LegId),
     /// Our re-INVITE was accepted. When it carried no offer, `acknowledge` is due.
     OfferAccepted(LegId, Response),
     /// Our re-INVITE was refused; the session stands as it was.
@@ -320,9 +323,11 @@ impl UserAgent {
         leg.released = true;
         match &mut leg.state {
             State::Invited { .. } => self.reject(now, id, status),
-            State::Inviting { cancel, provisional, .. } => {
+            State::Inviting { branch, cancel, provisional, .. } => {
                 *cancel = Cancel::Wanted;
-                if *provisional {
+                if self.transactions.take_unsent(*branch) {
+                    self.end(now, id, Cause::Released);
+                } else if *provisional {
                     self.send_cancel(now, id);
                 }
             }
@@ -339,8 +344,9 @@ impl UserAgent {
                 self.on_request(now, key, request, source, merged);
             }
             Some(E::Ack { request }) => self.on_ack(now, &request),
-            Some(E::Cancel { key, request, source, leg }) => {
-                self.on_cancel(now, key, &request, source, leg);
+            Some(E::Cancel { key, request, source, found, leg }) => {
+                let status = if found { 200 } else { 481 };
+                self.on_cancel(now, key, &request, source, status, leg);
             }
             Some(E::Response { owner, response }) => self.on_response(now, owner, response),
             Some(E::TimedOut { owner }) => self.on_failure(now, owner, Failure::timed_out()),
@@ -352,6 +358,7 @@ impl UserAgent {
         match (owner.purpose, response.status) {
             (Purpose::Invite, 100..=199) => self.on_progress(now, owner.leg, response),
             (Purpose::Invite, 200..=299) => self.on_answer(now, owner.leg, response),
+            (Purpose::Offer, 100..=199) => self.on_offer_progress(now, owner.leg),
             (Purpose::Offer, 200..=299) => self.on_offer_accepted(now, owner.leg, response),
             (Purpose::Refer, 200..=299) => {
                 self.tell(owner.leg, Event::ReferAnswered(owner.leg, Ok(())));

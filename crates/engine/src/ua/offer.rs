@@ -11,7 +11,7 @@ use super::invite::{capabilities, finish};
 use super::leg::{Offer, State, Unacked};
 use super::{Event, Failure, Leg, LegId, Owner, Purpose, UserAgent};
 use crate::ids::Branch;
-use crate::limits::MAX_GLARE_RETRIES;
+use crate::limits::{MAX_GLARE_RETRIES, RING_TIMEOUT};
 use crate::timer::T1X64;
 use crate::transaction::ServerKey;
 
@@ -77,6 +77,27 @@ impl UserAgent {
         }
     }
 
+    /// Sends a CANCEL for our re-INVITE. Its answer, 487 or another that crossed it, ends it.
+    pub fn cancel_offer(&mut self, now: Instant, id: LegId) {
+        if let Some(Offer::Sent { branch, .. }) = self.legs.get(&id).map(|leg| &leg.offer)
+            && self.transactions.is_proceeding(*branch)
+        {
+            let owner = Owner { leg: id, purpose: Purpose::Courtesy };
+            self.transactions.cancel(now, *branch, owner);
+        }
+    }
+
+    /// A phone that says it works on our re-INVITE is there: its user may take as long as for a call.
+    pub(super) fn on_offer_progress(&mut self, now: Instant, id: LegId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        if let Offer::Sent { give_up, progressed, .. } = &mut leg.offer
+            && !std::mem::replace(progressed, true)
+        {
+            *give_up = now + RING_TIMEOUT;
+            self.arm(id);
+        }
+    }
+
     /// Takes the peer's re-INVITE, which is about to be answered; ours, if one waited for that, is
     /// next.
     fn take_offer(
@@ -132,6 +153,7 @@ impl UserAgent {
             leg.waiting = Some((body, attempt, at));
         }
         self.transactions.respond(now, key, 100, trying.finish());
+        self.transactions.set_leg(key, id);
         self.arm(id);
         self.events.push_back(Event::Offered(id));
     }
@@ -150,7 +172,7 @@ impl UserAgent {
         writer.header("Contact", format_args!("<{}>", self.identity.contact));
         capabilities(&mut writer);
         let bytes = finish(writer, body.as_deref());
-        leg.offer = Offer::Sent { branch, body, give_up: now + T1X64, attempt };
+        leg.offer = Offer::Sent { branch, body, give_up: now + T1X64, progressed: false, attempt };
         let owner = Owner { leg: id, purpose: Purpose::Offer };
         let hop = leg.hop.clone();
         if self.transactions.request(now, branch, Method::Invite, hop, bytes, owner).is_err() {
@@ -230,11 +252,7 @@ impl UserAgent {
             }
             Offer::Sent { branch, give_up, .. } if *give_up <= now => {
                 let branch: Branch = *branch;
-                self.transactions.cancel(
-                    now,
-                    branch,
-                    Owner { leg: id, purpose: Purpose::Courtesy },
-                );
+                self.cancel_offer(now, id);
                 self.transactions.abandon(now, branch);
                 self.on_offer_failure(now, id, Failure::timed_out());
             }

@@ -143,6 +143,13 @@ impl UserAgent {
             let report = sip::sipfrag::parse(request.body()).map(|(status, reason)| {
                 Failure::ours(FailureKind::Answered, status, &String::from_utf8_lossy(reason))
             });
+            // RFC 6665 §4.1.2: the subscription ends when the notifier says so.
+            let state = request.text(Name::SubscriptionState).map(sip::SubscriptionState::parse);
+            if matches!(state, Some(Ok(state)) if state.state.eq_ignore_ascii_case("terminated"))
+                && let Some(leg) = self.legs.get_mut(&id)
+            {
+                leg.refer = None;
+            }
             self.tell(id, Event::Notified(id, report));
         }
     }

@@ -182,3 +182,35 @@ fn headers_for_the_other_end_pass_and_those_of_the_dialog_do_not() {
     let message = Message::parse(invite.bytes().clone());
     assert!(message.is_ok(), "one of each header: {message:?}");
 }
+
+#[test]
+fn a_digit_while_the_callee_rings_does_not_cost_the_phone_its_dialog() {
+    check(
+        |w| {
+            w.phones[CALLEE].behaviour.answer = crate::after(3000);
+            w.start(Mode::Bridge);
+            w.run_until(1000);
+            w.draw_from_here();
+            w.press(CALLER, '7');
+            w.run_until(4000);
+            w.hang_up(CALLEE);
+        },
+        expect![[r#"
+            ms     client                                call-api                          caller                           callee
+            1000                                             |<-------------INFO--------------|                                |
+            1000                                             |--480 Temporarily Unavailable ->|                                |
+            3000                                             |<------------------------200 OK (answer)-------------------------|
+            3000                                             |---------INVITE (offer)-------->|                                |
+            3000                                             |<----------100 Trying-----------|                                |
+            3000                                             |<-------200 OK (answer)---------|                                |
+            3000                                             |--------------ACK-------------->|                                |
+            3000                                             |--------------------------ACK (answer)-------------------------->|
+            3000   < CALL_ANSWER callee                      |                                |                                |
+            3000   < Ended                                   |                                |                                |
+            4000                                             |<------------------------------BYE-------------------------------|
+            4000                                             |---------------------------200 OK BYE--------------------------->|
+            4000                                             |--------------BYE-------------->|                                |
+            4000                                             |<----------200 OK BYE-----------|                                |
+        "#]],
+    );
+}

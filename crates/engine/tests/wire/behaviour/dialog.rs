@@ -354,3 +354,21 @@ fn a_481_to_our_request_ends_that_side_and_the_other() {
     call.wire.run_for(Duration::from_secs(100));
     call.wire.assert_at_rest();
 }
+
+#[test]
+fn a_reinvite_that_is_taken_back_is_taken_back_from_the_other_party_too() {
+    let mut call = Call::established();
+    let reinvite = call.by_caller("INVITE", 2).branch("z9hG4bK-re").sdp();
+    let passed = the(&call.wire.receive(CALLER, reinvite), "INVITE");
+    call.wire.receive(CALLEE, Draft::answer(&passed, "100 Trying", ""));
+    let cancel = call.by_caller("CANCEL", 2).branch("z9hG4bK-re");
+    let sent = call.wire.receive(CALLER, cancel);
+    the(&sent, "200");
+    let cancel = the(&sent, "CANCEL");
+    assert_eq!(cancel.all("Via"), passed.all("Via"));
+    call.wire.receive(CALLEE, Draft::answer(&cancel, "200 OK", ""));
+    let sent = call.wire.receive(CALLEE, Draft::answer(&passed, "487 Request Terminated", ""));
+    the(&sent, "ACK");
+    the(&sent, "487");
+    the(&call.wire.receive(CALLER, call.by_caller("BYE", 3)), "200");
+}
