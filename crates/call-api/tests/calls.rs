@@ -26,19 +26,24 @@ use expect_test::{Expect, expect};
 use tokio::sync::watch;
 use world::{CALLEE, CALLER, Fate, World};
 
-/// An engine and phones, made for each command.
-struct Lab(fn(&mut World));
+/// An engine and phones, made for each command: how they are before it, and what happens while it
+/// runs.
+struct Lab {
+    prepare: fn(&mut World),
+    during: fn(&mut World),
+}
 
 impl Backend for Lab {
     fn run(&self, command: Command, progress: Progress) -> Outcome<'_> {
         Box::pin(async move {
             let mut world = World::new(1);
-            self.0(&mut world);
+            (self.prepare)(&mut world);
             let parties = Parties::of(&command);
             let Command::CallStart(start) = command else {
                 return Err(CommandError::Unsupported("not in this lab".to_owned()));
             };
             world.start_with(translate::start(start));
+            (self.during)(&mut world);
             world.run_for(Duration::from_secs(600));
             let mut outcome = None;
             for event in &world.events {
@@ -60,10 +65,24 @@ impl Backend for Lab {
 
 /// Places one call in a lab that was prepared so, and compares what the client sees.
 async fn check(params: &str, prepare: fn(&mut World), transcript: Expect) {
+    check_during(params, prepare, |_| {}, transcript).await;
+}
+
+/// The same, with something that happens while the command runs.
+async fn check_during(
+    params: &str,
+    prepare: fn(&mut World),
+    during: fn(&mut World),
+    transcript: Expect,
+) {
     let (_phase, follow) = watch::channel(Phase::Serving);
     let journal = Arc::new(Journal::default());
-    let commands =
-        Arc::new(Commands::new(Arc::new(Lab(prepare)), journal, &Limits::default(), follow));
+    let commands = Arc::new(Commands::new(
+        Arc::new(Lab { prepare, during }),
+        journal,
+        &Limits::default(),
+        follow,
+    ));
     let (outbox, mut outgoing) = Outbox::channel(1 << 20);
     let connection = Connection::new(commands, outbox);
     let request = format!(
@@ -217,6 +236,50 @@ async fn callee_declines() {
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_ACCEPT","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_START","callid":"8ea053b3ba298896c0a9cd6d04705850","leg":"callee","uri":"sip:bob@127.0.0.1:5072","time":"T"}}
         < {"jsonrpc":"2.0","method":"Error","params":{"cmd_id":"CMD","code":-32020,"message":"callee: 603 Decline","data":{"kind":"sip_failure","origin":"callee","sip_code":603,"sip_reason":"Decline"}}}
+        < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"CMD"}}
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn caller_hangs_up_while_the_callee_rings() {
+    let rings = |w: &mut World| w.phones[CALLEE].behaviour.answer = Answer::Never;
+    let hang_up = |w: &mut World| {
+        w.run_for(Duration::from_secs(5));
+        w.hang_up(CALLER);
+    };
+    check_during(REFER, rings, hang_up, expect![[r#"
+        > {"jsonrpc":"2.0","id":1,"method":"CallStart","params":{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072","mode":"refer"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
+        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_ANSWER","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
+        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_ACCEPT","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
+        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_START","callid":"8ea053b3ba298896c0a9cd6d04705850","leg":"callee","uri":"sip:bob@127.0.0.1:5072","time":"T"}}
+        < {"jsonrpc":"2.0","method":"Error","params":{"cmd_id":"CMD","code":-32020,"message":"caller: 487 Request Terminated","data":{"kind":"sip_failure","origin":"caller","sip_code":487,"sip_reason":"Request Terminated"}}}
+        < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"CMD"}}
+    "#]]).await;
+    check_during(BRIDGE, rings, hang_up, expect![[r#"
+        > {"jsonrpc":"2.0","id":1,"method":"CallStart","params":{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072","mode":"bridge"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
+        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_ANSWER","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
+        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_ACCEPT","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
+        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_START","callid":"28d67565a49ed4aa51c09533595c05df","leg":"callee","uri":"sip:bob@127.0.0.1:5072","time":"T"}}
+        < {"jsonrpc":"2.0","method":"Error","params":{"cmd_id":"CMD","code":-32020,"message":"caller: 487 Request Terminated","data":{"kind":"sip_failure","origin":"caller","sip_code":487,"sip_reason":"Request Terminated"}}}
+        < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"CMD"}}
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn the_callees_200_and_our_cancel_cross() {
+    let slow = |w: &mut World| {
+        w.network = Box::new(|_, _, _| Fate::Arrives(Duration::from_millis(100)));
+        w.phones[CALLEE].behaviour.answer = Answer::After(Duration::from_millis(4000));
+    };
+    check(r#","mode":"bridge","timeout_ms":4350"#, slow, expect![[r#"
+        > {"jsonrpc":"2.0","id":1,"method":"CallStart","params":{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072","mode":"bridge","timeout_ms":4350}}
+        < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
+        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_ANSWER","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
+        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_ACCEPT","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","time":"T"}}
+        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_START","callid":"28d67565a49ed4aa51c09533595c05df","leg":"callee","uri":"sip:bob@127.0.0.1:5072","time":"T"}}
+        < {"jsonrpc":"2.0","method":"Error","params":{"cmd_id":"CMD","code":-32007,"message":"callee: no answer in time","data":{"kind":"timeout","origin":"callee","sip_code":408}}}
         < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"CMD"}}
     "#]]).await;
 }
