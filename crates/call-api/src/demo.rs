@@ -67,29 +67,44 @@ pub async fn run(
             server::serve(listener, &config, backend, journal, stopped).await;
         })
     };
+    tokio::select! {
+        shown = show(&url, sip, &phones, &mut capture, once, out) => shown?,
+        () = shutdown => {}
+    }
+    drop(stop);
+    serving.await.map_err(io::Error::other)
+}
+
+/// Places a call and watches another; unless `once`, it stays for those of the reader.
+async fn show(
+    url: &str,
+    sip: SocketAddr,
+    phones: &[Phone],
+    capture: &mut mpsc::Receiver<Captured>,
+    once: bool,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let uris: Vec<&str> = phones.iter().map(|phone| phone.uri.as_str()).collect();
-    introduce(out, &url, sip, &uris)?;
+    introduce(out, url, sip, &uris)?;
     let began = Instant::now();
     let lanes: HashMap<SocketAddr, usize> = std::iter::once((sip, 0))
         .chain(phones.iter().zip(1..).map(|(phone, lane)| (phone.address, lane)))
         .collect();
-    let mut client = Client::connect(&url).await?;
+    let mut client = Client::connect(url).await?;
     client.call("CallStart", json!({"caller": uris[0], "callee": uris[1]}), out).await?;
-    draw(out, &mut capture, &lanes, began)?;
+    draw(out, capture, &lanes, began)?;
     let callid = client.callid.clone();
     client.call("CallEnd", json!({"callid": callid}), out).await?;
-    watch(&mut client, &phones, once, out).await?;
+    watch(&mut client, phones, once, out).await?;
     if !once {
         writeln!(
             out,
             "\nThe phones stay in their call, and answer others: try the command above. Ctrl-C stops."
         )?;
         out.flush()?;
-        shutdown.await;
+        std::future::pending::<()>().await;
     }
-    drop(client);
-    drop(stop);
-    serving.await.map_err(io::Error::other)
+    Ok(())
 }
 
 fn introduce(out: &mut impl Write, url: &str, sip: SocketAddr, uris: &[&str]) -> io::Result<()> {

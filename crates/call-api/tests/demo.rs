@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -128,6 +128,40 @@ async fn the_command_that_the_demo_prints_works_while_it_runs() {
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     text.split_once(before).and_then(|(_, rest)| rest.split_once(after)).expect("both are there").0
+}
+
+#[tokio::test]
+async fn the_demo_can_be_stopped_in_the_middle_and_its_reader_may_leave() {
+    let (_directory, file) = configured(FREE, FREE);
+    let start = |args: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_call-api"))
+            .args(["--config", &file, "demo"])
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    };
+    let mut demo = start(&[]);
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    let mut said = String::new();
+    let begun = async {
+        while !said.contains("Started") {
+            said += &lines.next_line().await.unwrap().expect("the demo runs on");
+        }
+    };
+    timeout(DEADLINE, begun).await.expect("the call begins");
+    output("kill", &["-INT", &demo.id().unwrap().to_string()]).await;
+    let mut rest = lines.into_inner();
+    timeout(DEADLINE, rest.read_to_string(&mut said)).await.expect("stopped").unwrap();
+    assert!(!said.contains("Subscribe"), "it went on: {said}");
+    assert_eq!(demo.wait().await.unwrap().code(), Some(0));
+
+    let mut demo = start(&["--once"]);
+    drop(demo.stdout.take());
+    let output = timeout(DEADLINE, demo.wait_with_output()).await.expect("stopped").unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::net::SocketAddr;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +12,9 @@ use call_api::config::{Config, WsServer};
 use call_api::server;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::net::UdpSocket;
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -56,7 +58,7 @@ fn text(bytes: &[u8]) -> String {
 #[tokio::test]
 async fn the_client_prints_every_message_and_exits_0_when_the_command_succeeded() {
     let url = start_server().await;
-    let params = r#"{"caller": "sip:alice@localhost", "callee": "sip:bob@localhost"}"#;
+    let params = r#"{"caller": "sip:alice@127.0.0.1:5071", "callee": "sip:cindy@127.0.0.1:5073"}"#;
     let output = client(&["-url", &url, "-method", "CallStart", "-params", params]).await;
     assert_eq!(output.status.code(), Some(0));
     let messages = messages(&output);
@@ -198,22 +200,158 @@ async fn users_are_made_by_a_command_and_read_by_the_server() {
 }
 
 #[tokio::test]
-async fn the_server_stops_in_good_order_when_told_to() {
-    let (_directory, file) = configured(FREE_PORTS);
-    for signal in ["-TERM", "-INT"] {
-        let mut server = Command::new(env!("CARGO_BIN_EXE_call-api"))
-            .args(["--config", &file])
+async fn a_check_leaves_no_log_behind() {
+    let (directory, file) = configured("");
+    let log = directory.path().join("call-api.log");
+    let yaml =
+        |log: &std::path::Path| format!("{FREE_PORTS}log:\n  file_path: {}\n", log.display());
+    std::fs::write(&file, yaml(&log)).unwrap();
+    let output = call_api(&["--config", &file, "--check"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(!log.exists());
+
+    std::fs::write(&log, "a line\n").unwrap();
+    let output = call_api(&["--config", &file, "--check"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "a line\n");
+
+    std::fs::write(&file, yaml(&directory.path().join("nowhere/call-api.log"))).unwrap();
+    let output = call_api(&["--config", &file, "--check"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("log.file_path"), "{}", text(&output.stderr));
+}
+
+/// A server as a process of its own, and its log.
+struct Server {
+    process: Child,
+    log: Lines<BufReader<ChildStderr>>,
+}
+
+impl Server {
+    fn start(file: &str) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_call-api"))
+            .args(["--config", file])
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let mut log = BufReader::new(server.stderr.take().unwrap()).lines();
-        let started = async {
-            while !log.next_line().await.unwrap().expect("a log").contains("SIP: udp:127.0.0.1:") {}
-        };
-        timeout(DEADLINE, started).await.expect("started");
-        run("kill", &[signal, &server.id().unwrap().to_string()]).await;
-        let status = timeout(DEADLINE, server.wait()).await.expect("stopped").unwrap();
-        assert_eq!(status.code(), Some(0), "{signal}");
+        let log = BufReader::new(process.stderr.take().unwrap()).lines();
+        Self { process, log }
     }
+
+    /// What the log says behind these words, as soon as it says them.
+    async fn logs(&mut self, words: &str) -> String {
+        let said = async {
+            loop {
+                let line = self.log.next_line().await.unwrap().expect("a log");
+                if let Some((_, rest)) = line.split_once(words) {
+                    return rest.to_owned();
+                }
+            }
+        };
+        timeout(DEADLINE, said).await.expect(words)
+    }
+
+    async fn signal(&self, signal: &str) {
+        run("kill", &[signal, &self.process.id().unwrap().to_string()]).await;
+    }
+
+    async fn stopped(&mut self) -> Option<i32> {
+        timeout(DEADLINE, self.process.wait()).await.expect("stopped").unwrap().code()
+    }
+}
+
+#[tokio::test]
+async fn the_server_stops_in_good_order_when_told_to() {
+    let (_directory, file) = configured(FREE_PORTS);
+    for signal in ["-TERM", "-INT"] {
+        let mut server = Server::start(&file);
+        server.logs("SIP: udp:127.0.0.1:").await;
+        server.signal(signal).await;
+        assert_eq!(server.stopped().await, Some(0), "{signal}");
+    }
+}
+
+/// A socket in the place of a phone, on the wire.
+struct Phone(UdpSocket);
+
+impl Phone {
+    async fn hear(&self, method: &str) -> (String, SocketAddr) {
+        let heard = async {
+            loop {
+                let mut buffer = vec![0; 65_535];
+                let (length, from) = self.0.recv_from(&mut buffer).await.unwrap();
+                let message = text(&buffer[..length]);
+                if message.starts_with(method) {
+                    return (message, from);
+                }
+            }
+        };
+        timeout(DEADLINE, heard).await.expect(method)
+    }
+
+    async fn ring(&self) -> SocketAddr {
+        let (invite, server) = self.hear("INVITE ").await;
+        let copied = ["Via:", "From:", "To:", "Call-ID:", "CSeq:"];
+        let lines = invite.lines().filter(|line| copied.iter().any(|name| line.starts_with(name)));
+        let headers = lines.map(|line| match line.starts_with("To:") {
+            true => format!("{line};tag=1\r\n"),
+            false => format!("{line}\r\n"),
+        });
+        let ringing = format!(
+            "SIP/2.0 180 Ringing\r\n{}Content-Length: 0\r\n\r\n",
+            headers.collect::<String>()
+        );
+        self.0.send_to(ringing.as_bytes(), server).await.unwrap();
+        server
+    }
+}
+
+#[tokio::test]
+async fn a_phone_that_rings_when_the_server_stops_is_told_to_stop() {
+    let (_directory, file) = configured(&format!("{FREE_PORTS}limits:\n  drain_seconds: 1\n"));
+    let mut server = Server::start(&file);
+    let url = server.logs("clients: ").await;
+    let phone = Phone(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    let params = format!(
+        r#"{{"caller": "sip:alice@{}", "callee": "sip:bob@127.0.0.1:5072", "verbose": true}}"#,
+        phone.0.local_addr().unwrap()
+    );
+    let mut client = Command::new(env!("CARGO_BIN_EXE_call-api-client"))
+        .args(["-url", &url, "-method", "CallStart", "-params", &params])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    phone.ring().await;
+    let mut said = BufReader::new(client.stdout.take().unwrap());
+    let mut lines = String::new();
+    while !lines.contains("CALL_RINGING") {
+        timeout(DEADLINE, said.read_line(&mut lines)).await.expect("CALL_RINGING").unwrap();
+    }
+    server.signal("-TERM").await;
+    phone.hear("CANCEL ").await;
+    timeout(DEADLINE, said.read_to_string(&mut lines)).await.expect("the end").unwrap();
+    assert!(lines.contains("draining"), "{lines}");
+    assert!(lines.contains("Ended"), "{lines}");
+    assert_eq!(server.stopped().await, Some(0));
+}
+
+#[tokio::test]
+async fn the_log_counts_broken_datagrams() {
+    let (_directory, file) = configured(FREE_PORTS);
+    let mut server = Server::start(&file);
+    let url = server.logs("clients: ").await;
+    let phone = Phone(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    let uri = format!("sip:alice@{}", phone.0.local_addr().unwrap());
+    let params = format!(r#"{{"caller": "{uri}", "callee": "{uri}"}}"#);
+    let _client = Command::new(env!("CARGO_BIN_EXE_call-api-client"))
+        .args(["-url", &url, "-method", "CallStart", "-params", &params])
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let address = phone.ring().await;
+    phone.0.send_to(b"what is this", address).await.unwrap();
+    assert_eq!(server.logs("broken SIP datagrams: ").await, "0 refused, 1 dropped");
 }

@@ -125,6 +125,13 @@ fn mentions(line: &str, word: &str) -> bool {
 }
 
 #[test]
+fn the_crates_without_a_world_are_denied_the_same() {
+    let lists = ["crates/sip/clippy.toml", "crates/engine/clippy.toml"]
+        .map(|path| std::fs::read_to_string(root().join(path)).unwrap());
+    assert_eq!(lists[0], lists[1], "what sip must not do, engine must not do either");
+}
+
+#[test]
 fn every_wait_is_on_a_bounded_channel() {
     let bare =
         sources().into_iter().filter(|source| source.path.contains("/src/")).flat_map(|source| {

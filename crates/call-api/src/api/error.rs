@@ -145,13 +145,15 @@ pub enum CommandError {
         /// Who.
         origin: Origin,
     },
-    /// `origin` answered with a failure.
+    /// `origin` answered with a failure, or we say of it what SIP would: 487 it hung up before the
+    /// call was up, 488 it answered without a session description, 503 its name has no address; of a
+    /// user of ours, 404 there is none of that name, 480 it is registered nowhere.
     Sip {
         /// Who.
         origin: Origin,
         /// 300 to 699.
         code: u16,
-        /// The reason phrase, as it came.
+        /// The reason phrase, as it came or as RFC 3261 §21 has it.
         reason: String,
         /// The cause in the Reason header (RFC 3326), when there was one.
         q850: Option<u8>,

@@ -5,7 +5,7 @@
 //! [`Fake::release`], and `sip:panic@…` is a bug. Every call but `unknown` is known, can be held and
 //! taken back, and ended; `held` is on hold already.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::Semaphore;
 
@@ -20,11 +20,16 @@ pub struct Fake {
     calls: AtomicU64,
     /// Closed once hanging calls may go on.
     hanging: Semaphore,
+    given_up: AtomicBool,
 }
 
 impl Default for Fake {
     fn default() -> Self {
-        Self { calls: AtomicU64::new(0), hanging: Semaphore::new(0) }
+        Self {
+            calls: AtomicU64::new(0),
+            hanging: Semaphore::new(0),
+            given_up: AtomicBool::new(false),
+        }
     }
 }
 
@@ -54,6 +59,9 @@ impl Fake {
         if user(&callee) == "hang" {
             // The only way out is `release`, which closes the semaphore.
             let _ = self.hanging.acquire().await;
+            if self.given_up.load(Ordering::Acquire) {
+                return Err(CommandError::InvalidState("the call was taken down".to_owned()));
+            }
         }
         if let Some(fault) = fault(&callee, Origin::Callee) {
             return Err(fault);
@@ -87,6 +95,11 @@ impl Backend for Fake {
                 }
             }
         })
+    }
+
+    fn give_up(&self) {
+        self.given_up.store(true, Ordering::Release);
+        self.release();
     }
 }
 

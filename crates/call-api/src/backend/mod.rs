@@ -1,6 +1,7 @@
 //! Something that runs commands.
 //!
-//! The seam is one method: run a command, report progress, return the outcome. `Started`, `Error`
+//! The seam is one method: run a command, report progress, return the outcome. A second one says
+//! that the time for commands is over. `Started`, `Error`
 //! and `Ended` are not a backend's business, so no backend can forget or repeat them;
 //! `server::connection` says them.
 
@@ -33,6 +34,11 @@ pub trait Backend: Send + Sync {
     ///
     /// A backend may panic: that costs the one command. It must not block its thread.
     fn run(&self, command: Command, progress: Progress) -> Outcome<'_>;
+
+    /// Asks every running command to end now, as a failure, with what it has set up taken down.
+    /// Calls that stand stay. Never waits; [`Backend::run`] returns for each as ever. A backend
+    /// whose commands leave nothing behind need not do anything.
+    fn give_up(&self) {}
 }
 
 /// Where a backend tells what becomes of calls, those that no command caused included. It is given

@@ -24,8 +24,8 @@ const ID: &str = "1";
 
 /// Sends one command to a Call API server and prints what comes back.
 ///
-/// Example: call-api-client -method CallStart -params '{"caller": "sip:alice@localhost", "callee":
-/// "sip:bob@localhost"}'
+/// Example: call-api-client -method CallStart -params '{"caller": "sip:alice@127.0.0.1:5071",
+/// "callee": "sip:cindy@127.0.0.1:5073"}'
 #[derive(Parser)]
 #[command(name = "call-api-client", version, disable_version_flag = true)]
 struct Args {

@@ -13,11 +13,12 @@ use std::sync::Arc;
 
 use call_api::args::with_two_dashes;
 use call_api::backend::embedded::users;
-use call_api::config::{self, Config, Loaded};
+use call_api::config::{self, Config, Loaded, Log};
 use call_api::server::journal::Journal;
 use call_api::{backend, demo, server, telemetry};
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
 
 /// Starts, watches and ends SIP calls for clients that speak JSON-RPC 2.0 over a WebSocket.
 #[derive(Parser)]
@@ -76,7 +77,7 @@ async fn main() -> ExitCode {
     let done = match (args.check, args.mode) {
         (true, _) => check(&loaded).await,
         (false, None | Some(Mode::Serve | Mode::User { .. })) => serve(&loaded).await,
-        (false, Some(Mode::Demo { once })) => run_demo(&loaded.config, once).await,
+        (false, Some(Mode::Demo { once })) => run_demo(&loaded, once).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -108,8 +109,15 @@ async fn serve(loaded: &Loaded) -> io::Result<()> {
     Ok(())
 }
 
-async fn run_demo(config: &Config, once: bool) -> io::Result<()> {
-    demo::run(config, &mut io::stdout(), once, stop_signal()?).await
+/// The log says only what goes wrong: the demo's own output shows the rest.
+async fn run_demo(Loaded { config, warnings, .. }: &Loaded, once: bool) -> io::Result<()> {
+    telemetry::init(&Log { file_path: None, level: LevelFilter::WARN })?;
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    match demo::run(config, &mut io::stdout(), once, stop_signal()?).await {
+        // Whoever read it has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
 }
 
 fn print_user(name: &str, realm: &str) -> io::Result<()> {
@@ -184,7 +192,7 @@ async fn check(Loaded { config, file, warnings }: &Loaded) -> io::Result<()> {
         Some(path) => println!("phones: those of the users in {}", path.display()),
         None => println!("phones: any, when SIP is on loopback"),
     }
-    telemetry::init(log)?;
+    telemetry::check(log)?;
     match &log.file_path {
         Some(path) => println!("log: {} in {}", log.level, path.display()),
         None => println!("log: {} to standard error", log.level),

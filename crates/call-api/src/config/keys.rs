@@ -77,8 +77,8 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         path: "sip.uri",
         doc: "The next hop of every call, such as sip:127.0.0.1:5080. Without it calls go to the host in their URI.",
-        expected: "a SIP URI such as sip:127.0.0.1",
-        set: |config, value| SipUri::parse(value).map(|uri| config.sip.uri = Some(uri)),
+        expected: "a sip: URI such as sip:proxy.example.com (sips needs TLS, which is not spoken yet)",
+        set: |config, value| next_hop(value).map(|uri| config.sip.uri = Some(uri)),
         show: |config| config.sip.uri.as_ref().map_or(String::new(), ToString::to_string),
     },
     Key {
@@ -194,6 +194,12 @@ fn http_path(value: &str) -> Option<String> {
     let is_plain = value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~/".contains(&b));
     let is_free = !["/healthz", "/readyz"].contains(&value);
     (value.starts_with('/') && is_plain && is_free).then(|| value.to_owned())
+}
+
+fn next_hop(value: &str) -> Option<SipUri> {
+    let is_sip =
+        value.split_once(':').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("sip"));
+    SipUri::parse(value).filter(|_| is_sip)
 }
 
 fn sip_listen(value: &str) -> Option<SipListen> {

@@ -97,6 +97,10 @@ fn mistakes_are_named_with_file_key_and_what_is_accepted() {
             "sip:\n  listen: tcp:127.0.0.1:5060\n",
             r#"call-api.yml: sip.listen: expected udp:ADDRESS:PORT such as udp:127.0.0.1:5060, not "tcp:127.0.0.1:5060""#,
         ),
+        (
+            "sip:\n  uri: sips:proxy.example.com\n",
+            r#"call-api.yml: sip.uri: expected a sip: URI such as sip:proxy.example.com (sips needs TLS, which is not spoken yet), not "sips:proxy.example.com""#,
+        ),
         ("- 1\n", "call-api.yml: expected sections such as ws_server, with keys in them"),
         (
             "limits:\n  message_bytes: 1048576\n",

@@ -23,7 +23,7 @@ pub enum Phase {
     Serving,
     /// No new commands; running ones go on.
     Draining,
-    /// Commands that still run are reported as failed.
+    /// Commands that still run are given up.
     Ending,
     /// Every command has ended; clients are disconnected.
     Closing,

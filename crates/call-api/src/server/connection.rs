@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::Instrument;
 
 use super::commands::{Admission, Commands, Phase, Slot};
@@ -28,6 +28,9 @@ use crate::backend::Progress;
 /// How much longer than its deadline a backend may take to end a command properly: a half-made call
 /// is taken down with SIP, and a BYE may be sent for 32 s (RFC 3261 §17.1.2.2, timer F).
 const GRACE: Duration = Duration::from_secs(40);
+
+/// How long a command that was given up has to say that it succeeded after all.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// One client.
 pub struct Connection {
@@ -137,14 +140,12 @@ async fn live(commands: Arc<Commands>, start: Start, outbox: Outbox) {
         tokio::select! {
             biased;
             Some(event) = events.recv() => notify(event),
+            // Before the outcome: the backend fails what is given up, with words of its own.
+            () = async { drop(phase.wait_for(|phase| *phase >= Phase::Ending).await) } => break given_up(running).await,
             outcome = &mut running => break outcome.unwrap_or_else(|_| {
                 // Nobody cancels the task, so it panicked; the panic itself is in the log.
                 Err(CommandError::Internal("the command met a bug".to_owned()))
             }),
-            _ = phase.wait_for(|phase| *phase >= Phase::Ending) => {
-                running.abort();
-                break Err(CommandError::Draining);
-            }
             // Not aborted: a half-made call is for the backend to take down.
             () = sleep_until(deadline) => break Err(CommandError::Internal("the command did not end in time".to_owned())),
         }
@@ -168,6 +169,15 @@ async fn live(commands: Arc<Commands>, start: Start, outbox: Outbox) {
     };
     tell(Notice::Ended(done));
     drop(slot);
+}
+
+/// How a command ends that the shutdown gives up. It is not aborted: the backend takes a half-made
+/// call down. But its call may be up by now, and then stands.
+async fn given_up(running: JoinHandle<Result<Done, CommandError>>) -> Result<Done, CommandError> {
+    match timeout(LAST_WORD, running).await {
+        Ok(Ok(Ok(done))) => Ok(done),
+        Ok(Ok(Err(_)) | Err(_)) | Err(_) => Err(CommandError::Draining),
+    }
 }
 
 /// Begins a command in a task of its own, so that a panic stays there.

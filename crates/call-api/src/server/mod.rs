@@ -43,7 +43,7 @@ use journal::Journal;
 /// How long a client may take to send the head of an HTTP request.
 const REQUEST_HEAD: Duration = Duration::from_secs(10);
 
-/// How long clients may take to leave once every command has ended.
+/// How long commands that were given up may take to end, and then clients to leave.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// What all connections share.
@@ -133,6 +133,7 @@ async fn stop(
     if !commands.ended(drain).await {
         tracing::warn!("commands still run: they are ended");
         phase.send_replace(Phase::Ending);
+        commands.backend.give_up();
         commands.ended(FAREWELL).await;
     }
     tracing::info!("closing");

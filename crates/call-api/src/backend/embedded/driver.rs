@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{CommandId, Config, Engine, Input, Output};
+use engine::{CommandId, Config, Engine, Input, Output, Stats};
 use tokio::net::lookup_host;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::translate::{self, Parties};
@@ -22,6 +22,8 @@ const READ_BATCH: usize = 64;
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Resolved names that wait for the engine's task; the resolving tasks wait at the bound.
 const RESOLVED_QUEUE: usize = 64;
+/// Time between lines in the log about broken datagrams, whoever sends how many.
+const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A command to run, and where its progress and outcome go.
 #[derive(Debug)]
@@ -44,6 +46,9 @@ pub(super) struct Driver {
     running: HashMap<CommandId, Running>,
     last_command: u64,
     resolved: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
+    /// The broken datagrams that the log has, and when it gets those since.
+    logged: Stats,
+    next_warning: Instant,
 }
 
 impl Driver {
@@ -61,11 +66,14 @@ impl Driver {
             running: HashMap::new(),
             last_command: 0,
             resolved: mpsc::channel(RESOLVED_QUEUE),
+            logged: Stats::default(),
+            next_warning: Instant::now(),
         })
     }
 
-    /// Runs until nobody can send commands any more and the last one is over.
-    pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+    /// Runs until nobody can send commands any more and the last one is over. `give_up` tells it to
+    /// end those that run.
+    pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>, give_up: Arc<Notify>) {
         let mut open = true;
         while open || !self.running.is_empty() {
             // No timer is as good as one in an hour.
@@ -79,10 +87,12 @@ impl Driver {
                     Some(order) => self.start(order),
                     None => open = false,
                 },
+                () = give_up.notified() => self.engine.give_up(now()),
                 Some(input) = self.resolved.1.recv() => self.engine.handle(now(), input),
                 () = sleep_until(timeout) => self.engine.handle(now(), Input::Timeout),
             }
             self.drain();
+            self.warn_of_broken();
         }
     }
 
@@ -140,6 +150,21 @@ impl Driver {
             }
             engine::Event::Bug(text) => tracing::error!(%text, "caught a bug; it cost one call"),
         }
+    }
+
+    /// Tells the operator of broken datagrams: a phone or proxy that is broken, or an attack.
+    fn warn_of_broken(&mut self) {
+        let stats = self.engine.stats();
+        if stats == self.logged || Instant::now() < self.next_warning {
+            return;
+        }
+        tracing::warn!(
+            "broken SIP datagrams: {} refused, {} dropped",
+            stats.refused - self.logged.refused,
+            stats.dropped - self.logged.dropped
+        );
+        self.logged = stats;
+        self.next_warning = Instant::now() + WARN_INTERVAL;
     }
 
     /// Resolves a name to an address of the socket's own family.

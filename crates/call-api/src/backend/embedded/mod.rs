@@ -12,7 +12,7 @@ pub mod users;
 use std::io;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::driver::{Driver, Order};
 pub use self::udp::Udp;
@@ -28,6 +28,7 @@ const COMMAND_QUEUE: usize = 1024;
 #[derive(Debug)]
 pub struct Embedded {
     orders: mpsc::Sender<Order>,
+    give_up: Arc<Notify>,
 }
 
 /// What the engine is told of the world around it.
@@ -57,8 +58,8 @@ impl Settings {
 }
 
 impl Embedded {
-    /// Starts the engine on a socket; it tells `sink` of every call. It runs until the value is dropped and its last command is
-    /// over; calls that stand then are left to the phones.
+    /// Starts the engine on a socket; it tells `sink` of every call. It runs until the value is
+    /// dropped and its last command is over; calls that stand then are left to the phones.
     ///
     /// # Errors
     ///
@@ -72,8 +73,9 @@ impl Embedded {
         }
         let (orders, queue) = mpsc::channel(COMMAND_QUEUE);
         let driver = Driver::new(udp, settings, sink)?;
-        tokio::spawn(driver.run(queue));
-        Ok(Self { orders })
+        let give_up = Arc::new(Notify::new());
+        tokio::spawn(driver.run(queue, Arc::clone(&give_up)));
+        Ok(Self { orders, give_up })
     }
 
     async fn order(&self, command: Command, progress: Progress) -> Result<Done, CommandError> {
@@ -98,5 +100,9 @@ impl Backend for Embedded {
                 | Command::CallEnd(_)) => self.order(command, progress).await,
             }
         })
+    }
+
+    fn give_up(&self) {
+        self.give_up.notify_one();
     }
 }

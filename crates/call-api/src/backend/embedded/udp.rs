@@ -1,4 +1,5 @@
-//! SIP over UDP (RFC 3261 §18): one socket, datagrams in and out, counted and logged.
+//! SIP over UDP (RFC 3261 §18): one socket, datagrams in and out; the log has each at `DEBUG`, with its
+//! text at `TRACE`.
 
 use std::io;
 use std::net::SocketAddr;
