@@ -35,10 +35,11 @@ pub struct Users {
 pub struct User {
     /// Name.
     pub name: String,
-    /// H(A1) by SHA-256, as [`sip::digest::Algorithm::ha1`] makes it.
-    pub sha256: String,
-    /// H(A1) by MD5.
-    pub md5: String,
+    /// H(A1) by SHA-256, as [`sip::digest::Algorithm::ha1`] makes it. A user without it is not asked
+    /// for it: many phones give up at a challenge they do not know, whatever stands beside it.
+    pub sha256: Option<String>,
+    /// H(A1) by MD5, likewise.
+    pub md5: Option<String>,
 }
 
 /// Without the hashes: they are as good as the password.

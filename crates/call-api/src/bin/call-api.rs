@@ -17,6 +17,7 @@ use call_api::config::{self, Config, Loaded, Log};
 use call_api::server::journal::Journal;
 use call_api::{backend, demo, server, telemetry};
 use clap::{Parser, Subcommand};
+use sip::digest::Algorithm;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
@@ -48,6 +49,9 @@ enum Mode {
         /// The realm that phones are told. It must be the same for all users of a file.
         #[arg(long, default_value = users::REALM)]
         realm: String,
+        /// Only the MD5 hash: for phones that give up when they are asked for SHA-256 as well.
+        #[arg(long)]
+        md5: bool,
     },
     /// Run the server with three software phones, and place a call between two of them.
     Demo {
@@ -64,8 +68,8 @@ async fn main() -> ExitCode {
         &["config", "check", "version", "help"],
     ));
     // It needs no configuration, and should not fail over one.
-    if let Some(Mode::User { name, realm }) = &args.mode {
-        return match print_user(name, realm) {
+    if let Some(Mode::User { name, realm, md5 }) = &args.mode {
+        return match print_user(name, realm, *md5) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),
         };
@@ -120,9 +124,10 @@ async fn run_demo(Loaded { config, warnings, .. }: &Loaded, once: bool) -> io::R
     }
 }
 
-fn print_user(name: &str, realm: &str) -> io::Result<()> {
+fn print_user(name: &str, realm: &str, md5: bool) -> io::Result<()> {
     let password = read_password()?;
-    print!("{}", users::entry(name, realm, &password)?);
+    let algorithms: &[Algorithm] = if md5 { &[Algorithm::Md5] } else { &Algorithm::ALL };
+    print!("{}", users::entry(name, realm, &password, algorithms)?);
     Ok(())
 }
 

@@ -60,18 +60,35 @@ pub(crate) struct Baresip {
 impl Baresip {
     /// Starts a phone of the user `name` and returns when it takes calls.
     pub(crate) async fn start(name: &'static str, answer: Answer) -> Self {
-        Self::start_with(name, answer, "").await
+        Self::start_with(name, answer, None, "").await
     }
 
     /// Starts a phone that sends every request through the proxy at `proxy`, a SIP URI.
     pub(crate) async fn start_behind(name: &'static str, answer: Answer, proxy: &str) -> Self {
-        Self::start_with(name, answer, &format!(";outbound=\"{proxy}\"")).await
+        Self::start_with(name, answer, None, &format!(";outbound=\"{proxy}\"")).await
     }
 
-    async fn start_with(name: &'static str, answer: Answer, account: &str) -> Self {
+    /// Starts a phone that registers, as the user `name`, with the registrar on this port.
+    pub(crate) async fn start_registering(
+        name: &'static str,
+        answer: Answer,
+        registrar: u16,
+        password: &str,
+    ) -> Self {
+        let account = format!(";auth_user={name};auth_pass={password}");
+        Self::start_with(name, answer, Some(registrar), &account).await
+    }
+
+    async fn start_with(
+        name: &'static str,
+        answer: Answer,
+        registrar: Option<u16>,
+        account: &str,
+    ) -> Self {
         let ports = Ports::take();
         let home = Home::new(&format!("{name}'s phone"), &["output"]);
-        write_settings(home.path(), name, ports, answer, account).expect("the phone's files");
+        write_settings(home.path(), name, ports, answer, registrar, account)
+            .expect("the phone's files");
         let [stdout, stderr] = home.outputs("output");
         let mut process = Command::new("baresip")
             .arg("-f")
@@ -137,6 +154,13 @@ impl Baresip {
                 return message["data"].as_str().unwrap_or_default().to_owned();
             }
         }
+    }
+
+    /// Waits until the phone's display says this of its registration: `OK` or `ERR`. The event of it
+    /// may come before the remote control is there.
+    pub(crate) async fn wait_for_registration(&mut self, shown: &str) {
+        let what = format!("{}'s phone to show {shown} for its registration", self.name);
+        poll(&what, async || self.command("reginfo", "").await.contains(shown).then_some(())).await;
     }
 
     /// How many calls the phone is in, ringing ones included.
@@ -244,6 +268,7 @@ fn write_settings(
     name: &str,
     ports: Ports,
     answer: Answer,
+    registrar: Option<u16>,
     account: &str,
 ) -> io::Result<()> {
     let Ports { sip, control, media } = ports;
@@ -254,12 +279,13 @@ fn write_settings(
         Answer::Auto => "auto",
         Answer::Manual => "manual",
     };
+    let (at, refresh) = registrar.map_or((sip, 0), |port| (port, 60));
     fs::write(&tone, wav_tone())?;
     fs::write(directory.join("contacts"), "")?;
     fs::write(
         directory.join("accounts"),
         format!(
-            "<sip:{name}@127.0.0.1:{sip}>;regint=0;audio_codecs=pcmu,pcma;answermode={answer}{account}\n"
+            "<sip:{name}@127.0.0.1:{at}>;regint={refresh};audio_codecs=pcmu,pcma;answermode={answer}{account}\n"
         ),
     )?;
     // An interface is named by its address: baresip finds no IPv4 address under "lo".

@@ -11,6 +11,7 @@ mod call_start_failures;
 mod client;
 mod lab;
 mod phones_alone;
+mod registered;
 mod server;
 mod sipp;
 mod standing_calls;

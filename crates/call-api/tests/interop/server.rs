@@ -4,6 +4,8 @@
 use std::fs;
 use std::process::{ExitStatus, Stdio};
 
+use call_api::backend::embedded::users;
+use sip::digest::Algorithm;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -21,11 +23,26 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server on ports of its own and returns when it is healthy.
     pub(crate) async fn start() -> Self {
+        Self::start_with_users(&[]).await
+    }
+
+    /// The same, with users that have these names and passwords, when there are any.
+    pub(crate) async fn start_with_users(users: &[(&str, &str)]) -> Self {
         let ports = Ports::take();
         let home = Home::new("call-api", &["output"]);
         let config = home.path().join("call-api.yml");
+        let users_file = home.path().join("users.yml");
+        let lines = users.iter().map(|(name, password)| {
+            // baresip 1.0.0 gives up at a challenge that it does not know.
+            users::entry(name, users::REALM, password, &[Algorithm::Md5]).expect("a user")
+        });
+        fs::write(&users_file, lines.collect::<String>()).expect("the server's users");
+        let users_key = match users.is_empty() {
+            true => String::new(),
+            false => format!("  users: {}\n", users_file.display()),
+        };
         let settings = format!(
-            "ws_server:\n  host: 127.0.0.1\n  port: {}\nsip:\n  listen: udp:127.0.0.1:{}\nlog:\n  level: debug\n",
+            "ws_server:\n  host: 127.0.0.1\n  port: {}\nsip:\n  listen: udp:127.0.0.1:{}\n{users_key}log:\n  level: debug\n",
             ports.control, ports.sip
         );
         fs::write(&config, settings).expect("the server's configuration");
@@ -52,6 +69,11 @@ impl Server {
     /// Connects a client.
     pub(crate) async fn client(&self) -> Client {
         Client::connect(&format!("ws://127.0.0.1:{}/call-api", self.ports.control)).await
+    }
+
+    /// The port on which the server takes SIP.
+    pub(crate) fn sip_port(&self) -> u16 {
+        self.ports.sip
     }
 
     /// Where the server takes SIP, as the proxy of a phone.

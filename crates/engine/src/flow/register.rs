@@ -56,7 +56,9 @@ impl Engine {
                     return Err(403.into());
                 }
                 Ok(_) => {}
-                Err(denial) => return Err(self.challenge(now, 401, denial)),
+                Err(denial) => {
+                    return Err(self.challenge(now, 401, name.as_deref(), denial));
+                }
             }
         } else if !self.config.open {
             return Err(403.into());
@@ -103,9 +105,9 @@ impl Engine {
         }
         match self.registrar.authenticate(now, request, Name::ProxyAuthorization) {
             // Nobody calls in the name of another user of ours.
-            Ok(user) if name.is_some_and(|name| name != user) => Err(403.into()),
+            Ok(user) if name.as_ref().is_some_and(|name| *name != user) => Err(403.into()),
             Ok(_) => Ok(()),
-            Err(denial) => Err(self.challenge(now, 407, denial)),
+            Err(denial) => Err(self.challenge(now, 407, name.as_deref(), denial)),
         }
     }
 
@@ -117,11 +119,18 @@ impl Engine {
         }
     }
 
-    fn challenge(&mut self, now: Instant, status: u16, denial: Denial) -> Refusal {
+    fn challenge(
+        &mut self,
+        now: Instant,
+        status: u16,
+        user: Option<&str>,
+        denial: Denial,
+    ) -> Refusal {
         let name = if status == 401 { "WWW-Authenticate" } else { "Proxy-Authenticate" };
         let random = self.ua.ids().number();
-        let challenges = self.registrar.challenges(now, random, denial == Denial::Stale);
-        Refusal { status, headers: challenges.map(|challenge| (name, challenge)).into() }
+        let challenges = self.registrar.challenges(now, user, random, denial == Denial::Stale);
+        let headers = challenges.into_iter().map(|challenge| (name, challenge));
+        Refusal { status, headers: headers.collect() }
     }
 
     fn publish(&mut self, name: &str, changes: Changes) {

@@ -65,8 +65,9 @@ impl Registrar {
         let credentials = credentials.next().ok_or(Denial::Wrong)?;
         let account = accounts.get_mut(&*credentials.username);
         // The hash is made for unknown users too, so that time does not tell who is known.
-        let ha1 = account.as_ref().map_or("", |account| account.ha1(credentials.algorithm));
-        let is_proved = credentials.prove(ha1, request.method_name());
+        let ha1 = account.as_ref().and_then(|account| account.ha1(credentials.algorithm));
+        let is_proved =
+            credentials.prove(ha1.unwrap_or_default(), request.method_name()) && ha1.is_some();
         let account = account.filter(|_| is_proved && is_meant(&credentials, request));
         let account = account.ok_or(Denial::Wrong)?;
         let now = self.nonces.millis(now);
@@ -75,14 +76,25 @@ impl Registrar {
         Ok(account.user.name.clone())
     }
 
-    /// What asks for credentials, one value for each algorithm, the better one first
-    /// (RFC 8760 §2.3). `random` must be new each time.
-    pub(crate) fn challenges(&mut self, now: Instant, random: u64, stale: bool) -> [String; 2] {
+    /// What asks for credentials, one value for each algorithm that this user has a hash for, the
+    /// better one first (RFC 8760 §2.3); for each there is, when nobody knows the user. `random`
+    /// must be new each time.
+    pub(crate) fn challenges(
+        &mut self,
+        now: Instant,
+        user: Option<&str>,
+        random: u64,
+        stale: bool,
+    ) -> Vec<String> {
         let nonce = self.nonces.write(now, random);
-        Algorithm::ALL.map(|algorithm| {
+        let account = user.and_then(|user| self.accounts.as_ref()?.get(user));
+        let asked =
+            |algorithm: &Algorithm| account.is_none_or(|account| account.ha1(*algorithm).is_some());
+        let challenge = |algorithm| {
             let (realm, nonce) = ((&*self.realm).into(), (&*nonce).into());
             Challenge { realm, nonce, algorithm, stale }.to_string()
-        })
+        };
+        Algorithm::ALL.into_iter().filter(asked).map(challenge).collect()
     }
 }
 
@@ -99,10 +111,10 @@ impl Account {
         Self { user, used: Vec::new(), forgotten: None }
     }
 
-    fn ha1(&self, algorithm: Algorithm) -> &str {
+    fn ha1(&self, algorithm: Algorithm) -> Option<&str> {
         match algorithm {
-            Algorithm::Sha256 => &self.user.sha256,
-            Algorithm::Md5 => &self.user.md5,
+            Algorithm::Sha256 => self.user.sha256.as_deref(),
+            Algorithm::Md5 => self.user.md5.as_deref(),
         }
     }
 
@@ -175,7 +187,7 @@ mod tests {
     }
 
     fn account() -> Account {
-        let user = User { name: "alice".into(), sha256: String::new(), md5: String::new() };
+        let user = User { name: "alice".into(), sha256: None, md5: None };
         Account::new(user)
     }
 

@@ -24,11 +24,15 @@ impl Registrar {
     }
 
     fn with_bob() -> Self {
+        Self::with_bobs_hashes(true)
+    }
+
+    fn with_bobs_hashes(sha256: bool) -> Self {
         let ha1 = |algorithm: Algorithm| algorithm.ha1("bob", "here", "secret");
         let bob = User {
             name: "bob".to_owned(),
-            sha256: ha1(Algorithm::Sha256),
-            md5: ha1(Algorithm::Md5),
+            sha256: sha256.then(|| ha1(Algorithm::Sha256)),
+            md5: Some(ha1(Algorithm::Md5)),
         };
         let users = Some(Users { realm: "here".to_owned(), users: vec![bob] });
         let (advertise, next_hop) = (None, None);
@@ -276,6 +280,24 @@ fn credentials_are_good_once_for_a_while_and_for_what_they_were_made() {
         assert!(send(&mut registrar, &again, 1, DOMAIN).is("200"));
         assert_eq!(registrar.wire.engine.load().registered, 1);
     }
+}
+
+#[test]
+fn a_user_without_a_hash_is_not_asked_for_it_and_cannot_use_it() {
+    let mut registrar = Registrar::with_bobs_hashes(false);
+    let contact = ["<sip:bob@192.0.2.20:5080>"];
+    let challenge = registrar.register(&contact);
+    let asked = challenge.texts("WWW-Authenticate");
+    assert!(asked.len() == 1 && asked[0].contains("algorithm=MD5"), "{challenge}");
+    // Even the right password proves nothing with it.
+    let unasked = asked[0].replace("algorithm=MD5", "algorithm=SHA-256");
+    let unasked = Challenge::parse(unasked.as_bytes()).expect("a challenge");
+    let unasked = unasked.answer("bob", "secret", "REGISTER", DOMAIN, 1, "c");
+    let draft = registrar.draft(&contact).set("Authorization", unasked);
+    assert!(registrar.send(draft).is("401"));
+    let right = credentials(&challenge, Algorithm::Md5, 1, DOMAIN);
+    let draft = registrar.draft(&contact).set("Authorization", right);
+    assert!(registrar.send(draft).is("200"));
 }
 
 #[test]

@@ -133,8 +133,8 @@ impl World {
         let ha1 = |algorithm: Algorithm, (name, password)| algorithm.ha1(name, REALM, password);
         let users = users.iter().map(|user| User {
             name: user.0.to_owned(),
-            sha256: ha1(Algorithm::Sha256, *user),
-            md5: ha1(Algorithm::Md5, *user),
+            sha256: Some(ha1(Algorithm::Sha256, *user)),
+            md5: Some(ha1(Algorithm::Md5, *user)),
         });
         let users = Some(Users { realm: REALM.to_owned(), users: users.collect() });
         let (address, advertise, next_hop) = (address(0), None, None);

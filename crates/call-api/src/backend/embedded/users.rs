@@ -7,7 +7,8 @@
 //!   md5: 32 hexadecimal digits
 //! ```
 //!
-//! The hashes are H(A1) of RFC 7616 §3.4.2, for phones of both kinds (RFC 8760). Passwords are in no
+//! The hashes are H(A1) of RFC 7616 §3.4.2, for phones of both kinds (RFC 8760); one of the two may be
+//! left out, and the user's phones are not asked for it. Passwords are in no
 //! file; but a hash is as good as its password here, so the file is to be kept as one.
 
 use std::collections::BTreeMap;
@@ -25,8 +26,8 @@ pub const REALM: &str = "call-api";
 #[serde(deny_unknown_fields)]
 struct Entry {
     realm: String,
-    sha256: String,
-    md5: String,
+    sha256: Option<String>,
+    md5: Option<String>,
 }
 
 /// Reads a file of users.
@@ -49,7 +50,12 @@ pub fn load(file: &Path) -> io::Result<Users> {
 ///
 /// When the name cannot be a user's, the realm cannot stand in YAML as it is, or there is no
 /// password.
-pub fn entry(name: &str, realm: &str, password: &str) -> io::Result<String> {
+pub fn entry(
+    name: &str,
+    realm: &str,
+    password: &str,
+    algorithms: &[Algorithm],
+) -> io::Result<String> {
     let wrong = |message: &str| io::Error::new(io::ErrorKind::InvalidInput, message.to_owned());
     if !is_name(name) {
         return Err(wrong("a user's name has letters, digits and -_.+ only"));
@@ -60,9 +66,16 @@ pub fn entry(name: &str, realm: &str, password: &str) -> io::Result<String> {
     if password.is_empty() {
         return Err(wrong("no password"));
     }
-    let [sha256, md5] = Algorithm::ALL.map(|algorithm| algorithm.ha1(name, realm, password));
     // Quoted, for a name or hash may look like a number.
-    Ok(format!("\"{name}\":\n  realm: \"{realm}\"\n  sha256: \"{sha256}\"\n  md5: \"{md5}\"\n"))
+    let mut lines = format!("\"{name}\":\n  realm: \"{realm}\"\n");
+    for algorithm in algorithms {
+        let key = match algorithm {
+            Algorithm::Sha256 => "sha256",
+            Algorithm::Md5 => "md5",
+        };
+        lines += &format!("  {key}: \"{}\"\n", algorithm.ha1(name, realm, password));
+    }
+    Ok(lines)
 }
 
 fn parse(text: &str) -> Result<Users, String> {
@@ -73,7 +86,11 @@ fn parse(text: &str) -> Result<Users, String> {
         if !is_name(&name) {
             return Err(format!("{name:?}: no name of a user"));
         }
+        if sha256.is_none() && md5.is_none() {
+            return Err(format!("{name}: neither sha256 nor md5"));
+        }
         for (algorithm, hash) in [(Algorithm::Sha256, &sha256), (Algorithm::Md5, &md5)] {
+            let Some(hash) = hash else { continue };
             let digits = algorithm.hex_length();
             let is_hash = hash.len() == digits
                 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -106,32 +123,37 @@ mod tests {
 
     #[test]
     fn what_is_printed_for_a_user_is_read_back() {
-        let text = ["alice", "007", "1e5"].map(|name| entry(name, REALM, "secret").unwrap());
+        let text = ["alice", "007", "1e5"]
+            .map(|name| entry(name, REALM, "secret", &Algorithm::ALL).unwrap());
         let users = parse(&text.concat()).unwrap();
         assert_eq!(users.realm, REALM);
         let names: Vec<_> = users.users.iter().map(|user| &*user.name).collect();
         assert_eq!(names, ["007", "1e5", "alice"]);
-        assert_eq!(users.users[2].md5, Algorithm::Md5.ha1("alice", REALM, "secret"));
-        assert_eq!(users.users[2].sha256, Algorithm::Sha256.ha1("alice", REALM, "secret"));
-        assert!(!format!("{users:?}").contains(&users.users[2].md5), "hashes are not logged");
+        assert_eq!(users.users[2].md5, Some(Algorithm::Md5.ha1("alice", REALM, "secret")));
+        assert_eq!(users.users[2].sha256, Some(Algorithm::Sha256.ha1("alice", REALM, "secret")));
+        let md5 = users.users[2].md5.as_ref().unwrap();
+        assert!(!format!("{users:?}").contains(md5), "hashes are not logged");
+        let old = parse(&entry("bob", REALM, "secret", &[Algorithm::Md5]).unwrap()).unwrap();
+        assert_eq!((&old.users[0].sha256, old.users[0].md5.is_some()), (&None, true));
     }
 
     #[test]
     fn mistakes_are_named() {
-        let alice = entry("alice", "here", "secret").unwrap();
-        let bob = entry("bob", "there", "secret").unwrap();
+        let alice = entry("alice", "here", "secret", &Algorithm::ALL).unwrap();
+        let bob = entry("bob", "there", "secret", &Algorithm::ALL).unwrap();
         for (text, expected) in [
             (format!("{alice}{bob}"), "bob: realm \"there\", but \"here\" before"),
             (alice.replace("md5: \"", "md5: \"0"), "alice: MD5 is 32"),
             (alice.replace("md5", "password"), "password"),
             (alice.replace("alice", "alice@example.com"), "no name of a user"),
             (String::new(), "no users"),
+            ("bob: {realm: here}".to_owned(), "bob: neither sha256 nor md5"),
         ] {
             let error = parse(&text).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
         for (name, realm, password) in [("a b", "r", "p"), ("a", "r\"", "p"), ("a", "r", "")] {
-            assert!(entry(name, realm, password).is_err());
+            assert!(entry(name, realm, password, &Algorithm::ALL).is_err());
         }
     }
 }
