@@ -94,6 +94,7 @@ async fn show(
     client.call("CallStart", json!({"caller": uris[0], "callee": uris[1]}), out).await?;
     draw(out, capture, &lanes, began)?;
     let callid = client.callid.clone();
+    writeln!(out)?;
     client.call("CallEnd", json!({"callid": callid}), out).await?;
     watch(&mut client, phones, once, out).await?;
     if !once {

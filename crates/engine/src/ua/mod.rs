@@ -302,10 +302,11 @@ impl UserAgent {
     pub fn answer_to(&mut self, request: &Request, source: SocketAddr, status: u16) -> Writer {
         let tag = self.ids.tag().to_string();
         let mut response = sip::respond(request, status, &tag, source);
-        if matches!(status, 200 | 405) {
+        let capabilities = status == 200 && request.method == Method::Options;
+        if capabilities || status == 405 {
             response.header("Allow", ALLOW);
         }
-        if status == 200 {
+        if capabilities {
             response.header("Accept", "application/sdp").header("Supported", "");
         }
         response
