@@ -35,6 +35,10 @@ pub enum Change {
     Answered(Side),
     /// Both talk.
     Established,
+    /// A party is on hold now, by a command or by the other party's phone.
+    Held(Side),
+    /// It is not any more.
+    Unheld(Side),
     /// It is being taken down; [`CallView::ending`] says why.
     Ending,
     /// Nothing of it is left.
@@ -78,6 +82,8 @@ pub struct Party {
     pub uri: Arc<str>,
     /// How far it got.
     pub reached: Reached,
+    /// Whether it is on hold: nothing it says is wanted.
+    pub held: bool,
 }
 
 /// How far a party got on its way into a call; it never goes back.
@@ -150,11 +156,15 @@ impl Ending {
 
 impl Party {
     pub(crate) fn new(uri: &str, reached: Reached) -> Self {
-        Self { uri: uri.into(), reached }
+        Self { uri: uri.into(), reached, held: false }
     }
 }
 
 impl Call {
+    fn party(&mut self, side: Side) -> &mut Party {
+        &mut self.parties[usize::from(side == Side::Callee)]
+    }
+
     fn view(&self, name: CallKey) -> CallView {
         CallView {
             name,
@@ -185,6 +195,19 @@ impl Engine {
     pub(crate) fn tell_ended(&mut self, key: CallKey, call: &Call) {
         let event = CallEvent { change: Change::Ended, call: call.view(key) };
         self.report(Event::Call(Box::new(event)));
+    }
+
+    /// Tells who is on hold now and was not, or the reverse.
+    pub(crate) fn tell_held(&mut self, key: CallKey) {
+        for side in [Side::Caller, Side::Callee] {
+            let Some(call) = self.calls.get_mut(&key) else { return };
+            let held = call.state == State::Established && call.has(side).is_held();
+            if call.state == State::Ending || held == call.party(side).held {
+                continue;
+            }
+            call.party(side).held = held;
+            self.tell(key, if held { Change::Held(side) } else { Change::Unheld(side) });
+        }
     }
 
     /// Tells how far the callee got, unless it has been there already.

@@ -28,6 +28,10 @@ pub enum CallChange {
     Answered(Side),
     /// Both talk.
     Established,
+    /// A party is on hold now, by a command or by the other party's phone.
+    Held(Side),
+    /// It is not any more.
+    Unheld(Side),
     /// It is being taken down; [`Call::ending`] says why.
     Ending,
     /// Nothing of it is left: the last word on this call.
@@ -71,6 +75,8 @@ pub struct Party {
     pub uri: Option<SipUri>,
     /// How far it got.
     pub reached: Reached,
+    /// Whether it is on hold.
+    pub held: bool,
 }
 
 /// How far a party got on its way into a call.

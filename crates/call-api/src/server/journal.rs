@@ -282,6 +282,8 @@ impl Book {
             CallChange::Created
             | CallChange::Ringing(_)
             | CallChange::EarlyMedia(_)
+            | CallChange::Held(_)
+            | CallChange::Unheld(_)
             | CallChange::Ending
             | CallChange::Ended => {}
         }

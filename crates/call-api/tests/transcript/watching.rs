@@ -10,7 +10,7 @@ use crate::Client;
 
 /// A call from alice to bob that no command started.
 pub(crate) fn call(id: &str, callid: &str) -> Call {
-    let party = |uri| Party { uri: SipUri::parse(uri), reached: Reached::Calling };
+    let party = |uri| Party { uri: SipUri::parse(uri), reached: Reached::Calling, held: false };
     Call {
         id: CallId::parse(id).unwrap(),
         callid: CallId::parse(callid),
@@ -36,6 +36,8 @@ pub(crate) fn life(id: &str, callid: &str) -> Vec<CallEvent> {
         (call.caller.reached, call.callee.reached) = (Reached::Answered, Reached::Answered);
     });
     next(CallChange::Established, |call| call.stage = Stage::Established);
+    next(CallChange::Held(Side::Callee), |call| call.callee.held = true);
+    next(CallChange::Unheld(Side::Callee), |call| call.callee.held = false);
     next(CallChange::Ending, |call| {
         call.stage = Stage::Ending;
         let by = EndedBy::Party(Side::Callee);
@@ -71,13 +73,15 @@ async fn a_subscription_tells_the_life_of_a_call_that_no_command_started() {
     expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe"}
         < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-0","calls":[]}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_START","call":{"id":"0a","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-1","prev":"0000000a-0"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_RINGING","leg":"callee","call":{"id":"0a","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"ringing"}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-2","prev":"0000000a-1"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_PROGRESS","leg":"callee","call":{"id":"0a","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"early_media"}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-3","prev":"0000000a-2"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ANSWER","leg":"callee","call":{"id":"0a","callid":"call-7@phone","state":"answered","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-4","prev":"0000000a-3"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ESTABLISHED","call":{"id":"0a","callid":"call-7@phone","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-5","prev":"0000000a-4"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ENDING","call":{"id":"0a","callid":"call-7@phone","state":"ending","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T","ended":{"origin":"callee","q850":16}},"time":"T","subscription":"sub-1","cursor":"0000000a-6","prev":"0000000a-5"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_END","call":{"id":"0a","callid":"call-7@phone","state":"ending","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T","ended":{"origin":"callee","q850":16}},"time":"T","subscription":"sub-1","cursor":"0000000a-7","prev":"0000000a-6"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_START","call":{"id":"0a","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling","held":false},{"leg":"callee","uri":"sip:bob@h","state":"calling","held":false}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-1","prev":"0000000a-0"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_RINGING","leg":"callee","call":{"id":"0a","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling","held":false},{"leg":"callee","uri":"sip:bob@h","state":"ringing","held":false}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-2","prev":"0000000a-1"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_PROGRESS","leg":"callee","call":{"id":"0a","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling","held":false},{"leg":"callee","uri":"sip:bob@h","state":"early_media","held":false}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-3","prev":"0000000a-2"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ANSWER","leg":"callee","call":{"id":"0a","callid":"call-7@phone","state":"answered","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered","held":false},{"leg":"callee","uri":"sip:bob@h","state":"answered","held":false}],"created":"T","answered":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-4","prev":"0000000a-3"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ESTABLISHED","call":{"id":"0a","callid":"call-7@phone","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered","held":false},{"leg":"callee","uri":"sip:bob@h","state":"answered","held":false}],"created":"T","answered":"T","established":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-5","prev":"0000000a-4"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_HOLD","leg":"callee","call":{"id":"0a","callid":"call-7@phone","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered","held":false},{"leg":"callee","uri":"sip:bob@h","state":"answered","held":true}],"created":"T","answered":"T","established":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-6","prev":"0000000a-5"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_UNHOLD","leg":"callee","call":{"id":"0a","callid":"call-7@phone","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered","held":false},{"leg":"callee","uri":"sip:bob@h","state":"answered","held":false}],"created":"T","answered":"T","established":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-7","prev":"0000000a-6"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ENDING","call":{"id":"0a","callid":"call-7@phone","state":"ending","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered","held":false},{"leg":"callee","uri":"sip:bob@h","state":"answered","held":false}],"created":"T","answered":"T","established":"T","ended":{"origin":"callee","q850":16}},"time":"T","subscription":"sub-1","cursor":"0000000a-8","prev":"0000000a-7"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_END","call":{"id":"0a","callid":"call-7@phone","state":"ending","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered","held":false},{"leg":"callee","uri":"sip:bob@h","state":"answered","held":false}],"created":"T","answered":"T","established":"T","ended":{"origin":"callee","q850":16}},"time":"T","subscription":"sub-1","cursor":"0000000a-9","prev":"0000000a-8"}}
     "#]].assert_eq(&client.transcript);
 }
 
@@ -104,19 +108,19 @@ async fn a_call_can_be_listed_and_asked_for_by_both_of_its_names() {
     client.begin(&get("call-7@phone"));
     expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"CallList"}
-        < {"jsonrpc":"2.0","id":1,"result":{"calls":[{"id":"0a","callid":"call-7@phone","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T"}],"cursor":"0000000a-5"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"calls":[{"id":"0a","callid":"call-7@phone","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered","held":false},{"leg":"callee","uri":"sip:bob@h","state":"answered","held":false}],"created":"T","answered":"T","established":"T"}],"cursor":"0000000a-5"}}
         > {"jsonrpc":"2.0","id":2,"method":"CallGet","params":{"callid":"call-7@phone"}}
-        < {"jsonrpc":"2.0","id":2,"result":{"id":"0a","callid":"call-7@phone","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T"}}
+        < {"jsonrpc":"2.0","id":2,"result":{"id":"0a","callid":"call-7@phone","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered","held":false},{"leg":"callee","uri":"sip:bob@h","state":"answered","held":false}],"created":"T","answered":"T","established":"T"}}
         > {"jsonrpc":"2.0","id":2,"method":"CallGet","params":{"callid":"0a"}}
-        < {"jsonrpc":"2.0","id":2,"result":{"id":"0a","callid":"call-7@phone","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T"}}
+        < {"jsonrpc":"2.0","id":2,"result":{"id":"0a","callid":"call-7@phone","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered","held":false},{"leg":"callee","uri":"sip:bob@h","state":"answered","held":false}],"created":"T","answered":"T","established":"T"}}
         > {"jsonrpc":"2.0","id":2,"method":"CallGet","params":{"callid":"other"}}
         < {"jsonrpc":"2.0","id":2,"error":{"code":-32003,"message":"no call with this Call-ID","data":{"kind":"not_found"}}}
         > {"jsonrpc":"2.0","id":2,"method":"CallGet","params":{"callid":"call-7@phone"}}
         < {"jsonrpc":"2.0","id":2,"error":{"code":-32004,"message":"several calls have this Call-ID: 0a, 0b","data":{"kind":"invalid_state"}}}
         > {"jsonrpc":"2.0","id":2,"method":"CallGet","params":{"callid":"0b"}}
-        < {"jsonrpc":"2.0","id":2,"result":{"id":"0b","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T"}}
+        < {"jsonrpc":"2.0","id":2,"result":{"id":"0b","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling","held":false},{"leg":"callee","uri":"sip:bob@h","state":"calling","held":false}],"created":"T"}}
         > {"jsonrpc":"2.0","id":2,"method":"CallGet","params":{"callid":"call-7@phone"}}
-        < {"jsonrpc":"2.0","id":2,"result":{"id":"0b","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T"}}
+        < {"jsonrpc":"2.0","id":2,"result":{"id":"0b","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling","held":false},{"leg":"callee","uri":"sip:bob@h","state":"calling","held":false}],"created":"T"}}
     "#]].assert_eq(&client.transcript);
 }
 
@@ -129,8 +133,8 @@ async fn a_snapshot_holds_the_calls_there_are_and_events_go_on_from_it() {
     client.tell(life.next().unwrap()).await;
     expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe"}
-        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-1","calls":[{"id":"0a","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T"}]}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_RINGING","leg":"callee","call":{"id":"0a","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"ringing"}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-2","prev":"0000000a-1"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-1","calls":[{"id":"0a","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling","held":false},{"leg":"callee","uri":"sip:bob@h","state":"calling","held":false}],"created":"T"}]}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_RINGING","leg":"callee","call":{"id":"0a","callid":"call-7@phone","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling","held":false},{"leg":"callee","uri":"sip:bob@h","state":"ringing","held":false}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-2","prev":"0000000a-1"}}
     "#]].assert_eq(&client.transcript);
 }
 
@@ -151,10 +155,10 @@ async fn a_refused_call_says_who_refused_and_how() {
     client.tell(ended(EndedBy::Server, 500, "Server Internal Error")).await;
     expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe"}
-        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-1","calls":[{"id":"0a","callid":"c","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T"}]}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ENDING","call":{"id":"0a","callid":"c","state":"ending","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T","ended":{"origin":"callee","sip_code":486,"sip_reason":"Busy Here"}},"time":"T","subscription":"sub-1","cursor":"0000000a-2","prev":"0000000a-1"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ENDING","call":{"id":"0a","callid":"c","state":"ending","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T","ended":{"origin":"command","sip_code":487,"sip_reason":"Request Terminated"}},"time":"T","subscription":"sub-1","cursor":"0000000a-3","prev":"0000000a-2"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ENDING","call":{"id":"0a","callid":"c","state":"ending","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T","ended":{"origin":"server","sip_code":500,"sip_reason":"Server Internal Error"}},"time":"T","subscription":"sub-1","cursor":"0000000a-4","prev":"0000000a-3"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-1","calls":[{"id":"0a","callid":"c","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling","held":false},{"leg":"callee","uri":"sip:bob@h","state":"calling","held":false}],"created":"T"}]}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ENDING","call":{"id":"0a","callid":"c","state":"ending","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling","held":false},{"leg":"callee","uri":"sip:bob@h","state":"calling","held":false}],"created":"T","ended":{"origin":"callee","sip_code":486,"sip_reason":"Busy Here"}},"time":"T","subscription":"sub-1","cursor":"0000000a-2","prev":"0000000a-1"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ENDING","call":{"id":"0a","callid":"c","state":"ending","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling","held":false},{"leg":"callee","uri":"sip:bob@h","state":"calling","held":false}],"created":"T","ended":{"origin":"command","sip_code":487,"sip_reason":"Request Terminated"}},"time":"T","subscription":"sub-1","cursor":"0000000a-3","prev":"0000000a-2"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ENDING","call":{"id":"0a","callid":"c","state":"ending","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling","held":false},{"leg":"callee","uri":"sip:bob@h","state":"calling","held":false}],"created":"T","ended":{"origin":"server","sip_code":500,"sip_reason":"Server Internal Error"}},"time":"T","subscription":"sub-1","cursor":"0000000a-4","prev":"0000000a-3"}}
     "#]].assert_eq(&client.transcript);
 }
 
@@ -174,9 +178,9 @@ async fn a_client_that_comes_back_with_its_cursor_misses_nothing() {
     expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"since":"0000000a-1"}}
         < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-1"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_RINGING","leg":"callee","call":{"id":"0a","callid":"c","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"ringing"}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-2","prev":"0000000a-1"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_PROGRESS","leg":"callee","call":{"id":"0a","callid":"c","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"early_media"}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-3","prev":"0000000a-2"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ANSWER","leg":"callee","call":{"id":"0a","callid":"c","state":"answered","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-4","prev":"0000000a-3"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_RINGING","leg":"callee","call":{"id":"0a","callid":"c","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling","held":false},{"leg":"callee","uri":"sip:bob@h","state":"ringing","held":false}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-2","prev":"0000000a-1"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_PROGRESS","leg":"callee","call":{"id":"0a","callid":"c","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling","held":false},{"leg":"callee","uri":"sip:bob@h","state":"early_media","held":false}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-3","prev":"0000000a-2"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_ANSWER","leg":"callee","call":{"id":"0a","callid":"c","state":"answered","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered","held":false},{"leg":"callee","uri":"sip:bob@h","state":"answered","held":false}],"created":"T","answered":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-4","prev":"0000000a-3"}}
     "#]].assert_eq(&again.transcript);
 }
 
@@ -195,11 +199,11 @@ async fn a_cursor_that_is_too_old_or_foreign_is_answered_with_a_gap_and_a_snapsh
     client.settle().await;
     expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"since":"0000000a-1"}}
-        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-5","gap":true,"calls":[{"id":"0a","callid":"c","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T"}]}}
+        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-5","gap":true,"calls":[{"id":"0a","callid":"c","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered","held":false},{"leg":"callee","uri":"sip:bob@h","state":"answered","held":false}],"created":"T","answered":"T","established":"T"}]}}
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"since":"0000000b-4"}}
-        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-2","cursor":"0000000a-5","gap":true,"calls":[{"id":"0a","callid":"c","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T"}]}}
+        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-2","cursor":"0000000a-5","gap":true,"calls":[{"id":"0a","callid":"c","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered","held":false},{"leg":"callee","uri":"sip:bob@h","state":"answered","held":false}],"created":"T","answered":"T","established":"T"}]}}
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"since":"0000000a-6"}}
-        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-3","cursor":"0000000a-5","gap":true,"calls":[{"id":"0a","callid":"c","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered"},{"leg":"callee","uri":"sip:bob@h","state":"answered"}],"created":"T","answered":"T","established":"T"}]}}
+        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-3","cursor":"0000000a-5","gap":true,"calls":[{"id":"0a","callid":"c","state":"established","legs":[{"leg":"caller","uri":"sip:alice@h","state":"answered","held":false},{"leg":"callee","uri":"sip:bob@h","state":"answered","held":false}],"created":"T","answered":"T","established":"T"}]}}
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"since":"17"}}
         < {"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"parameter \"since\" is not valid: expected a cursor that a notification or reply carried","data":{"kind":"invalid_params"}}}
     "#]].assert_eq(&client.transcript);
@@ -218,9 +222,9 @@ async fn a_filter_leaves_other_calls_out() {
     client.tell(life("0b", "two").remove(2)).await;
     expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"filter":{"callid":"two"}}}
-        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-2","calls":[{"id":"0b","callid":"two","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T"}]}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_RINGING","leg":"callee","call":{"id":"0b","callid":"two","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"ringing"}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-4","prev":"0000000a-2"}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_PROGRESS","leg":"callee","call":{"id":"0b","callid":"two","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"early_media"}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-5","prev":"0000000a-4"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-2","calls":[{"id":"0b","callid":"two","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling","held":false},{"leg":"callee","uri":"sip:bob@h","state":"calling","held":false}],"created":"T"}]}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_RINGING","leg":"callee","call":{"id":"0b","callid":"two","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling","held":false},{"leg":"callee","uri":"sip:bob@h","state":"ringing","held":false}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-4","prev":"0000000a-2"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_PROGRESS","leg":"callee","call":{"id":"0b","callid":"two","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling","held":false},{"leg":"callee","uri":"sip:bob@h","state":"early_media","held":false}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-5","prev":"0000000a-4"}}
     "#]].assert_eq(&client.transcript);
 }
 
@@ -282,7 +286,7 @@ async fn nothing_of_a_subscription_follows_its_end() {
     expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe"}
         < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-0","calls":[]}}
-        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_START","call":{"id":"0a","callid":"c","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling"},{"leg":"callee","uri":"sip:bob@h","state":"calling"}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-1","prev":"0000000a-0"}}
+        < {"jsonrpc":"2.0","method":"CallEvent","params":{"event":"CALL_START","call":{"id":"0a","callid":"c","state":"calling","legs":[{"leg":"caller","uri":"sip:alice@h","state":"calling","held":false},{"leg":"callee","uri":"sip:bob@h","state":"calling","held":false}],"created":"T"},"time":"T","subscription":"sub-1","cursor":"0000000a-1","prev":"0000000a-0"}}
         > {"jsonrpc":"2.0","id":2,"method":"Unsubscribe","params":{"subscription":"sub-1"}}
         < {"jsonrpc":"2.0","id":2,"result":{"subscription":"sub-1"}}
         > {"jsonrpc":"2.0","id":2,"method":"Unsubscribe","params":{"subscription":"sub-1"}}

@@ -156,6 +156,7 @@ impl Engine {
             | ua::Event::Registered(_)
             | ua::Event::Request { .. } => {}
         }
+        self.tell_held(key);
     }
 
     /// A request that is meant for the other party.

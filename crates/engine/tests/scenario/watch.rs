@@ -70,10 +70,10 @@ fn a_call_keeps_who_the_parties_are_and_how_far_they_got() {
     let notes = ladder.lines().filter(|line| line.contains("reached"));
     let notes = notes.map(|line| line.split('|').next().unwrap_or_default().trim_end());
     expect![[r#"
-        1000   Calling Party { uri: "sip:alice@127.0.0.1:5071", reached: Calling }
-        1000   Party { uri: "sip:bob@127.0.0.1:5072", reached: Ringing }
-        3000   Established Party { uri: "sip:alice@127.0.0.1:5071", reached: Answered }
-        3000   Party { uri: "sip:bob@127.0.0.1:5072", reached: Answered }"#]]
+        1000   Calling Party { uri: "sip:alice@127.0.0.1:5071", reached: Calling, held: false }
+        1000   Party { uri: "sip:bob@127.0.0.1:5072", reached: Ringing, held: false }
+        3000   Established Party { uri: "sip:alice@127.0.0.1:5071", reached: Answered, held: false }
+        3000   Party { uri: "sip:bob@127.0.0.1:5072", reached: Answered, held: false }"#]]
     .assert_eq(&notes.collect::<Vec<_>>().join("\n"));
 }
 
@@ -311,6 +311,50 @@ fn a_call_start_that_is_ended_before_its_call_exists_is_a_call_that_ends() {
             1200   * CALL_START command
             1200   * CALL_END command
             1200   < Ended
+        "#]],
+    );
+}
+
+#[test]
+fn who_is_on_hold_whether_a_phone_or_a_command_did_it() {
+    check(
+        |w| {
+            alice_dials_bob(w);
+            w.run_until(1000);
+            w.hold(CALLER, true);
+            w.run_until(2000);
+            w.hold(CALLER, false);
+            w.run_until(3000);
+            let call_id = w.watched.values().next().expect("the call is there").call_id.to_string();
+            w.call_hold(&call_id, None, true);
+            w.run_until(4000);
+            // Already on hold, by the command: the phone changes nothing for bob.
+            w.hold(CALLER, true);
+            w.run_until(5000);
+            w.call_hold(&call_id, None, false);
+            w.run_until(6000);
+            w.hang_up(CALLER);
+        },
+        expect![[r#"
+            0      * CALL_START
+            0      * CALL_RINGING callee
+            0      * CALL_ANSWER callee
+            0      * CALL_ESTABLISHED
+            1000   * CALL_HOLD callee
+            2000   * CALL_UNHOLD callee
+            3000   > CallHold
+            3000   < CALL_HOLD caller
+            3000   * CALL_HOLD caller
+            3000   < CALL_HOLD callee
+            3000   < Ended
+            3000   * CALL_HOLD callee
+            5000   > CallUnHold
+            5000   < CALL_UNHOLD caller
+            5000   * CALL_UNHOLD caller
+            5000   < CALL_UNHOLD callee
+            5000   < Ended
+            6000   * CALL_ENDING caller
+            6000   * CALL_END caller
         "#]],
     );
 }

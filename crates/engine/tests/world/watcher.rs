@@ -34,8 +34,15 @@ impl World {
         }
     }
 
-    /// The table has the calls that the engine has.
+    /// The table has the calls that the engine has, with the same parties on hold.
     pub(super) fn assert_watched(&self) {
+        for (name, call) in self.watched.iter().filter(|(_, call)| call.stage == Stage::Established)
+        {
+            for (side, party) in [(Side::Caller, &call.caller), (Side::Callee, &call.callee)] {
+                let held = self.engine.is_held(&name.to_string(), side);
+                assert_eq!(Some(party.held), held, "{side:?} of {call:?}\n{}", self.ladder);
+            }
+        }
         let calls = self.engine.load().calls;
         assert_eq!(self.watched.len(), calls, "{:?}\n{}", self.watched, self.ladder);
     }
@@ -63,6 +70,8 @@ fn told(change: Change, ending: Option<&Ending>) -> String {
         Change::EarlyMedia(sending) => format!("* CALL_PROGRESS {}", side(sending)),
         Change::Answered(answering) => format!("* CALL_ANSWER {}", side(answering)),
         Change::Established => "* CALL_ESTABLISHED".to_owned(),
+        Change::Held(held) => format!("* CALL_HOLD {}", side(held)),
+        Change::Unheld(back) => format!("* CALL_UNHOLD {}", side(back)),
         Change::Ending => format!("* CALL_ENDING{why}"),
         Change::Ended => format!("* CALL_END{why}"),
     }

@@ -117,6 +117,8 @@ pub fn call(event: engine::CallEvent) -> CallEvent {
         Change::EarlyMedia(at) => CallChange::EarlyMedia(side(at)),
         Change::Answered(at) => CallChange::Answered(side(at)),
         Change::Established => CallChange::Established,
+        Change::Held(at) => CallChange::Held(side(at)),
+        Change::Unheld(at) => CallChange::Unheld(side(at)),
         Change::Ending => CallChange::Ending,
         Change::Ended => CallChange::Ended,
     };
@@ -148,7 +150,7 @@ fn party(party: &engine::Party) -> Party {
         engine::Reached::EarlyMedia => Reached::EarlyMedia,
         engine::Reached::Answered => Reached::Answered,
     };
-    Party { uri: SipUri::parse(&party.uri), reached }
+    Party { uri: SipUri::parse(&party.uri), reached, held: party.held }
 }
 
 fn side(side: engine::Side) -> Side {

@@ -125,6 +125,7 @@ struct LegShown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     uri: Option<&'a SipUri>,
     state: &'static str,
+    held: bool,
 }
 
 /// The members that an `Error` has in its `data`, too.
@@ -156,6 +157,8 @@ fn call_event(change: CallChange, call: &CallRecord, time: SystemTime, mark: &Ma
         CallChange::EarlyMedia(side) => ("CALL_PROGRESS", Some(side)),
         CallChange::Answered(side) => ("CALL_ANSWER", Some(side)),
         CallChange::Established => ("CALL_ESTABLISHED", None),
+        CallChange::Held(side) => ("CALL_HOLD", Some(side)),
+        CallChange::Unheld(side) => ("CALL_UNHOLD", Some(side)),
         CallChange::Ending => ("CALL_ENDING", None),
         CallChange::Ended => ("CALL_END", None),
     };
@@ -189,7 +192,7 @@ fn party<'a>(leg: &'static str, party: &'a Party) -> LegShown<'a> {
         Reached::EarlyMedia => "early_media",
         Reached::Answered => "answered",
     };
-    LegShown { leg, uri: party.uri.as_ref(), state }
+    LegShown { leg, uri: party.uri.as_ref(), state, held: party.held }
 }
 
 fn ended(ending: &Ending) -> EndShown<'_> {
