@@ -35,20 +35,18 @@ impl UserAgent {
         sdp: &[u8],
         passed: Option<&Headers>,
     ) {
-        if let Some((key, mut response)) = self.answer(id, status, &[]) {
-            passed.inspect(|passed| copy_passed(&mut response, passed));
+        if let Some((key, response)) = self.answer(id, status, &[], passed) {
             self.transactions.respond(now, key, status, finish(response, Some(sdp)));
         }
     }
 
     /// Accepts an INVITE. The description is the answer to its offer, or the offer it lacked.
     pub fn accept(&mut self, now: Instant, id: LegId, sdp: &[u8], passed: Option<&Headers>) {
-        let Some((key, mut response)) = self.answer(id, 200, &[]) else { return };
-        passed.inspect(|passed| copy_passed(&mut response, passed));
+        let Some((key, response)) = self.answer(id, 200, &[], passed) else { return };
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let State::Invited { request, .. } = &leg.state else { return };
         let bytes = finish(response, Some(sdp));
-        leg.unacked = Some(Unacked::new(now, key, request.cseq().number, 200, bytes.clone()));
+        leg.unacked = Some(Unacked::new(now, key, request.cseq().number, bytes.clone()));
         leg.state = State::Established;
         self.transactions.respond(now, key, 200, bytes);
         self.arm(id);
@@ -67,7 +65,7 @@ impl UserAgent {
         status: u16,
         headers: &[(&str, String)],
     ) {
-        if let Some((key, response)) = self.answer(id, status, headers) {
+        if let Some((key, response)) = self.answer(id, status, headers, None) {
             self.transactions.respond(now, key, status, response.finish());
             self.end(now, id, Cause::Released);
         }
@@ -161,7 +159,7 @@ impl UserAgent {
 
     /// The caller gave up before we answered.
     fn take_back(&mut self, now: Instant, id: LegId) {
-        if let Some((key, response)) = self.answer(id, 487, &[]) {
+        if let Some((key, response)) = self.answer(id, 487, &[], None) {
             self.transactions.respond(now, key, 487, response.finish());
             self.end(now, id, Cause::Cancelled);
         }
@@ -173,22 +171,23 @@ impl UserAgent {
         id: LegId,
         status: u16,
         headers: &[(&str, String)],
+        passed: Option<&Headers>,
     ) -> Option<(ServerKey, Writer)> {
         let State::Invited { key, request, source } = &self.legs.get(&id)?.state else {
             return None;
         };
         let mut response = sip::respond(request, status, &id.to_string(), *source);
-        if status == 405 {
-            capabilities(&mut response);
-        }
         if status < 300 {
             response.copy_all(request, sip::Name::RecordRoute);
             response.header("Contact", format_args!("<{}>", self.identity.contact));
+        }
+        if status < 300 || status == 405 {
             capabilities(&mut response);
         }
         for (name, value) in headers {
             response.header(name, value);
         }
+        passed.inspect(|passed| copy_passed(&mut response, passed));
         Some((*key, response))
     }
 
@@ -205,8 +204,8 @@ impl UserAgent {
         if unacked.retransmit <= now {
             unacked.interval = (unacked.interval * 2).min(T2);
             unacked.retransmit += unacked.interval;
-            let (key, status, bytes) = (unacked.key, unacked.status, unacked.bytes.clone());
-            self.transactions.respond(now, key, status, bytes);
+            let (key, bytes) = (unacked.key, unacked.bytes.clone());
+            self.transactions.respond(now, key, 200, bytes);
         }
     }
 

@@ -96,7 +96,6 @@ pub(super) enum Offer {
 pub(super) struct Unacked {
     pub(super) key: ServerKey,
     pub(super) seq: u32,
-    pub(super) status: u16,
     pub(super) bytes: Bytes,
     pub(super) retransmit: Instant,
     pub(super) interval: Duration,
@@ -172,6 +171,13 @@ impl Leg {
         [cancel, offer, unacked, acked, owed].into_iter().flatten().min()
     }
 
+    /// A re-INVITE or its 2xx tells where the peer is now, and what it takes (RFC 3261 §12.2).
+    pub(super) fn refresh(&mut self, headers: &Headers) {
+        self.dialog.refresh_target(headers);
+        self.hop = self.dialog.hop().unwrap_or(self.hop.clone());
+        self.learn_allow(headers);
+    }
+
     pub(super) fn learn_allow(&mut self, headers: &Headers) {
         if let Some(allow) = Allow::of(headers) {
             self.allow = allow;
@@ -180,9 +186,9 @@ impl Leg {
 }
 
 impl Unacked {
-    pub(super) fn new(now: Instant, key: ServerKey, seq: u32, status: u16, bytes: Bytes) -> Self {
+    pub(super) fn new(now: Instant, key: ServerKey, seq: u32, bytes: Bytes) -> Self {
         let give_up = now + crate::timer::T1X64;
-        Self { key, seq, status, bytes, retransmit: now + T1, interval: T1, give_up }
+        Self { key, seq, bytes, retransmit: now + T1, interval: T1, give_up }
     }
 }
 

@@ -64,7 +64,7 @@ impl UserAgent {
         capabilities(&mut response);
         let bytes = finish(response, Some(sdp));
         if let Some(leg) = self.legs.get_mut(&id) {
-            leg.unacked = Some(Unacked::new(now, key, request.cseq().number, 200, bytes.clone()));
+            leg.unacked = Some(Unacked::new(now, key, request.cseq().number, bytes.clone()));
         }
         self.transactions.respond(now, key, 200, bytes);
         self.arm(id);
@@ -141,9 +141,7 @@ impl UserAgent {
         if let Some(status) = refusal {
             return self.refuse_request(now, key, &request, source, status);
         }
-        leg.dialog.refresh_target(&request);
-        leg.hop = leg.dialog.hop().unwrap_or(leg.hop.clone());
-        leg.learn_allow(&request);
+        leg.refresh(&request);
         let trying = sip::respond(&request, 100, "", source);
         // Ours, if it waits out a 491, is tried again later: the peer's goes first.
         if let Offer::Backoff { body, at, attempt } = std::mem::replace(
@@ -199,9 +197,7 @@ impl UserAgent {
         };
         let offered = body.is_some();
         leg.offer = Offer::None;
-        leg.dialog.refresh_target(&response);
-        leg.hop = leg.dialog.hop().unwrap_or(leg.hop.clone());
-        leg.learn_allow(&response);
+        leg.refresh(&response);
         if matches!(leg.state, State::Closing) {
             let offer = (!offered).then(|| sip::sdp::rejecting(response.body()));
             return self.send_ack(now, id, seq, offer.as_deref());
@@ -239,9 +235,9 @@ impl UserAgent {
 
     pub(super) fn expire_offer(&mut self, now: Instant, id: LegId) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        if let Some(owed) = leg.owed.take_if(|owed| owed.give_up <= now) {
+        if leg.owed.as_ref().is_some_and(|owed| owed.give_up <= now) {
             // Our user never answered: the peer's offer is refused, and the call with it.
-            self.send_ack(now, id, owed.seq, Some(&sip::sdp::rejecting(&owed.offer)));
+            self.acknowledge_owed(now, id);
             return self.lose(now, id, Failure::timed_out());
         }
         match &leg.offer {
