@@ -4,8 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use crate::description::Description;
 use crate::event::{CommandId, Side};
 use crate::flow::fork::Fork;
@@ -44,8 +42,9 @@ pub(crate) struct Call {
     pub(crate) start: Option<CommandId>,
     /// The `CallEnd`s that wait until both legs are down.
     pub(crate) ends: Vec<End>,
-    /// How the caller's session description is kept its own, when the engine started it.
-    pub(crate) caller_session: Option<Session>,
+    /// Whether the caller's leg was up before the callee was called: the two are joined by
+    /// re-INVITE.
+    pub(crate) joins: bool,
     /// Caller and callee, as watchers are told of them.
     pub(crate) parties: [Party; 2],
     /// Why it is being taken down.
@@ -78,38 +77,6 @@ pub(crate) enum State {
     Ending,
 }
 
-/// The session description a party has from us, when it is not simply the other party's: RFC 3264
-/// §8 wants the same `o=` line but for a rising version, and the same media lines in order.
-#[derive(Clone, Debug)]
-pub(crate) struct Session {
-    pub(crate) id: u64,
-    pub(crate) version: u64,
-    /// How the last offer's media lines were placed, to put the answer's back.
-    pub(crate) placed: Vec<Option<usize>>,
-    pub(crate) media: usize,
-}
-
-impl Session {
-    /// The session of the offer we made ourselves.
-    pub(crate) fn new(id: u64) -> Self {
-        Self { id, version: 1, placed: Vec::new(), media: 0 }
-    }
-
-    /// Another party's offer as the next one of this session. `None` when it is not SDP.
-    pub(crate) fn offer(&mut self, offer: &[u8]) -> Option<Bytes> {
-        self.media = sip::sdp::Sdp::parse(offer).ok()?.media().count();
-        let (placed, order) = sip::sdp::arranged(offer, &["audio"]).ok()?;
-        self.placed = order;
-        self.version += 1;
-        sip::sdp::with_origin(&placed, self.id, self.version).ok().map(Bytes::from)
-    }
-
-    /// The answer to that offer, as the other party expects it.
-    pub(crate) fn answer(&self, answer: &[u8]) -> Option<Bytes> {
-        sip::sdp::restored(answer, &self.placed, self.media).ok().map(Bytes::from)
-    }
-}
-
 impl Call {
     pub(crate) fn new(
         call_id: Arc<str>,
@@ -125,7 +92,7 @@ impl Call {
             state: State::Calling(deadline),
             start: None,
             ends: Vec::new(),
-            caller_session: None,
+            joins: false,
             parties,
             ending: None,
             caller_has: Description::default(),

@@ -5,12 +5,14 @@
 //! (RFC 3264 §8.4); what that party says meanwhile is passed on as if it still sent. So the other
 //! phone never learns of the hold, and nothing has to be repaired there when it ends.
 //!
-//! A description keeps the `o=` line of who made it, but the version must rise with every change
-//! and never go back (RFC 3264 §8), although we send some of our own between those we pass on.
+//! Within a dialog all descriptions belong to one session, and its media keep their places (RFC 3264
+//! §8). The first one passed on settles both, as its maker wrote it; the version rises with every
+//! change and never goes back, although we send some of our own between those we pass on. When the
+//! other party becomes another one, by a transfer, what that one says is fitted into the session.
 
 use bytes::Bytes;
 use sip::ParseError;
-use sip::sdp::{self, Direction, Media, Sdp};
+use sip::sdp::{self, Direction, Media, Origin, Sdp};
 
 use crate::call::Call;
 use crate::event::Side;
@@ -32,6 +34,9 @@ pub(crate) struct Description {
     agreed: Bytes,
     /// An offer that the party has not answered.
     proposed: Option<Bytes>,
+    /// Where the sections of the last offer went, when they had to be placed otherwise than they
+    /// stood: the answer's go back.
+    placed: Option<Box<Placed>>,
     /// Whether the version in it was last used to say something else: an offer of ours that was not
     /// accepted.
     used: bool,
@@ -41,17 +46,53 @@ pub(crate) struct Description {
     held_by_phone: bool,
 }
 
+/// The sections of an offer in other places than it had them: see [`sdp::arranged`].
+#[derive(Debug)]
+struct Placed {
+    order: Vec<Option<usize>>,
+    /// How many it had.
+    count: usize,
+}
+
 impl Description {
+    /// What a party has that got this offer of our own.
+    pub(crate) fn of(offer: Bytes) -> Self {
+        Self { agreed: offer, ..Self::default() }
+    }
+
     /// What this party is to get of the other's description. What is not SDP stays as it is.
     pub(crate) fn next(&mut self, sdp: &[u8], role: Role) -> Bytes {
-        let Ok(numbered) = self.numbered(sdp) else { return Bytes::copy_from_slice(sdp) };
+        let next = self.next_unheld(sdp, role);
+        if self.held { held(&next) } else { next }
+    }
+
+    /// The same, without regard to a hold: for a party that is to talk to somebody else.
+    pub(crate) fn next_unheld(&mut self, sdp: &[u8], role: Role) -> Bytes {
+        let (placed, order) = match role {
+            Role::Answer => None,
+            Role::Offer | Role::LateOffer => self.placed(sdp),
+        }
+        .unzip();
+        let Ok(numbered) = self.numbered(placed.as_deref().unwrap_or(sdp)) else {
+            return Bytes::copy_from_slice(sdp);
+        };
+        if role != Role::Answer {
+            self.placed = order.map(Box::new);
+        }
         if role == Role::Offer {
             self.proposed = Some(numbered.clone());
         } else {
             self.proposed = None;
             self.settle(numbered.clone(), role);
         }
-        if self.held { held(&numbered) } else { numbered }
+        numbered
+    }
+
+    /// The party's answer to an offer, in the order that the offer had. An answer that lacks a
+    /// section of it, or is not SDP, stays as it is.
+    fn restored(&mut self, answer: &[u8]) -> Option<Vec<u8>> {
+        let Placed { order, count } = *self.placed.take()?;
+        sdp::restored(answer, &order, count).ok()
     }
 
     /// The party took the offer that an INVITE carried.
@@ -135,24 +176,35 @@ impl Description {
         self.used = false;
     }
 
-    /// A copy whose version is above the last one's, if it belongs to the same session and says
-    /// something new.
+    /// A copy in the session of the last one, with a version above it if it says something new.
     fn numbered(&self, sdp: &[u8]) -> Result<Bytes, ParseError> {
         let origin = Sdp::parse(sdp)?.origin();
-        let last = Sdp::parse(self.last()).map(|sdp| sdp.origin()).ok();
-        let least = last
-            .filter(|last| {
-                (last.username, last.session_id, last.rest)
-                    == (origin.username, origin.session_id, origin.rest)
-            })
-            .map_or(0, |last| {
-                let is_new = self.used || !same_content(sdp, self.last());
-                last.version.saturating_add(u64::from(is_new))
-            });
-        Ok(match least > origin.version {
-            true => sdp::with_version(sdp, least)?.into(),
-            false => Bytes::copy_from_slice(sdp),
-        })
+        let Ok(last) = Sdp::parse(self.last()).map(|sdp| sdp.origin()) else {
+            return Ok(Bytes::copy_from_slice(sdp));
+        };
+        let is_new = self.used || !same_content(sdp, self.last());
+        let least = last.version.saturating_add(u64::from(is_new));
+        let is_same = (last.username, last.session_id, last.rest)
+            == (origin.username, origin.session_id, origin.rest);
+        let version = if is_same { least.max(origin.version) } else { least };
+        match is_same && version == origin.version {
+            true => Ok(Bytes::copy_from_slice(sdp)),
+            false => Ok(sdp::with_origin(sdp, &Origin { version, ..last })?.into()),
+        }
+    }
+
+    /// An offer with its sections where this party has its own, unless they are there already, and
+    /// how to put those of the answer back.
+    fn placed(&self, offer: &[u8]) -> Option<(Vec<u8>, Placed)> {
+        let (had, new) = (Sdp::parse(self.last()).ok()?, Sdp::parse(offer).ok()?);
+        let mut pairs = had.media().zip(new.media());
+        let is_in_place = pairs.all(|(had, new)| had.kind == new.kind);
+        if is_in_place && had.media().len() <= new.media().len() {
+            return None;
+        }
+        let slots: Vec<&str> = had.media().map(|media| media.kind).collect();
+        let (placed, order) = sdp::arranged(offer, &slots).ok()?;
+        Some((placed, Placed { order, count: new.media().len() }))
     }
 }
 
@@ -171,14 +223,11 @@ impl Call {
         if sdp.is_empty() {
             return Bytes::new();
         }
-        let unfiltered = self.has(to.other()).unfiltered(sdp, role);
+        let from = self.has(to.other());
+        let unfiltered = from.unfiltered(sdp, role);
         let sdp = unfiltered.as_deref().unwrap_or(sdp);
-        let own = match (&mut self.caller_session, to) {
-            (Some(session), Side::Caller) => session.offer(sdp),
-            (Some(session), Side::Callee) => session.answer(sdp),
-            (None, _) => None,
-        };
-        self.has(to).next(own.as_deref().unwrap_or(sdp), role)
+        let restored = if role == Role::Answer { from.restored(sdp) } else { None };
+        self.has(to).next(restored.as_deref().unwrap_or(sdp), role)
     }
 
     /// What a party took or answered. The role of its own description is told by what it had.

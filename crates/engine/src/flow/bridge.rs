@@ -12,8 +12,10 @@
 
 use std::time::Instant;
 
-use crate::call::{Call, CallKey, Session, State};
-use crate::description::Role;
+use sip::sdp::Sdp;
+
+use crate::call::{Call, CallKey, State};
+use crate::description::{Description, Role};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{CommandId, Side, Step};
@@ -30,7 +32,7 @@ impl Engine {
         now: Instant,
         command: CommandId,
         caller: LegId,
-        session: Session,
+        has: Description,
         request: &StartRequest,
     ) -> CallKey {
         let call_id = self.ua.call_id(caller).unwrap_or_default();
@@ -40,7 +42,8 @@ impl Engine {
         ];
         let mut call = Call::new(call_id.clone(), caller, now + RING_TIMEOUT, parties);
         call.start = Some(command);
-        call.caller_session = Some(session);
+        call.joins = true;
+        call.caller_has = has;
         let key = self.add_call(call);
         self.set_role(caller, key, Side::Caller);
         let callee = &request.callee;
@@ -63,8 +66,7 @@ impl Engine {
     /// The callee answered with an offer: the caller is asked to take it.
     pub(crate) fn join_caller(&mut self, now: Instant, key: CallKey, offer: &[u8]) {
         let Some(call) = self.calls.get_mut(&key) else { return };
-        let offer = call.caller_session.as_mut().and_then(|session| session.offer(offer));
-        let offer = offer.map(|offer| call.caller_has.next(&offer, Role::Offer));
+        let offer = Sdp::parse(offer).is_ok().then(|| call.caller_has.next(offer, Role::Offer));
         let (Some(offer), Some(caller)) = (offer, call.caller) else {
             let failure =
                 Failure::ours(FailureKind::Answered, 488, "No session description in the answer");
@@ -118,16 +120,13 @@ impl Engine {
             self.renew_hold(key, side.other());
             return self.advance_hold(now, key);
         }
-        let session = call.caller_session.as_ref();
-        let answer = session.and_then(|session| session.answer(body));
-        let (Some(answer), Some(callee)) = (answer, other) else {
+        let (true, Some(callee)) = (Sdp::parse(body).is_ok(), other) else {
             let failure =
                 Failure::ours(FailureKind::Answered, 488, "No session description in the answer");
             return self.take_down(now, key, Error::Party(Side::Caller, failure));
         };
         call.state = State::Established;
-        call.caller_has.accepted();
-        let answer = call.callee_has.next(&answer, Role::Answer);
+        let answer = call.pass_reply(side, body);
         self.ua.acknowledge(now, callee, &answer);
         self.tell(key, Change::Established);
         if let Some(command) = start {

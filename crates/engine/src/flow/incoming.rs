@@ -177,10 +177,10 @@ impl Engine {
     fn on_callee_progress(&mut self, now: Instant, key: CallKey, response: &sip::Response) {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let (start, call_id) = (call.start, call.call_id.clone());
-        let bridged = call.caller_session.is_some();
+        let joins = call.joins;
         // One dialog can have one answer only (RFC 3261 §13.2.1): that of the phone that answers.
         let media = if call.fork.is_wide() { b"" } else { response.body() };
-        if let Some(caller) = call.caller.filter(|_| !bridged) {
+        if let Some(caller) = call.caller.filter(|_| !joins) {
             let sdp = call.pass(Side::Caller, media, Role::Answer);
             self.ua.progress(now, caller, response.status, &sdp, Some(response));
         }
@@ -205,7 +205,7 @@ impl Engine {
         call.callee = Some(leg);
         self.let_go(now, others);
         let Some(call) = self.calls.get_mut(&key) else { return };
-        if call.caller_session.is_some() {
+        if call.joins {
             return self.join_caller(now, key, body);
         }
         call.state = State::Answered;

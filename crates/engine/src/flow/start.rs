@@ -23,9 +23,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use sip::{Method, Response};
 
-use crate::call::{CallKey, Session};
+use crate::call::CallKey;
+use crate::description::Description;
 use crate::engine::{Engine, Role, Waiter};
 use crate::error::Error;
 use crate::event::{CommandId, Event, Side, Step};
@@ -83,7 +85,8 @@ pub(crate) struct Start {
     /// Our dialog with the caller's phone, until it becomes a party's leg or goes.
     helper: Option<LegId>,
     helper_call_id: Arc<str>,
-    session: Session,
+    /// What we offered the caller's phone.
+    offer: Bytes,
     call: Option<CallKey>,
     /// Call-ID of the call, once the two talk.
     made: Option<Arc<str>>,
@@ -129,8 +132,9 @@ impl Engine {
         if !self.has_room() {
             return self.report(Event::Done(command, Err(Error::Full)));
         }
-        let session = Session::new(self.ua.ids().number() >> 1);
-        let offer = sip::sdp::inactive_audio(self.config.address.ip(), session.id);
+        let session_id = self.ua.ids().number() >> 1;
+        let offer = sip::sdp::inactive_audio(self.config.address.ip(), session_id);
+        let offer = Bytes::from(offer);
         let shown = request.from.as_deref().unwrap_or(&request.callee);
         let from = match &request.display {
             Some(name) => format!("{} <{shown}>", quoted(name)),
@@ -149,7 +153,7 @@ impl Engine {
                 call_id: None,
                 hop: None,
                 max_forwards: 70,
-                offer: Some(offer.into()),
+                offer: Some(offer.clone()),
                 headers: &headers,
                 passed: None,
             },
@@ -174,7 +178,7 @@ impl Engine {
             fork: Fork::of(legs),
             helper: None,
             helper_call_id,
-            session,
+            offer,
             call: None,
             made: None,
             one_time: None,
@@ -315,7 +319,7 @@ impl Engine {
         let accepted = start.phase == (Phase::Referring { accepted: true });
         start.phase = Phase::CallingCallee;
         start.deadline = None;
-        let (session, request) = (start.session.clone(), start.request.clone());
+        let (has, request) = (Description::of(start.offer.clone()), start.request.clone());
         let token = start.one_time.take();
         token.map(|token| self.one_time.remove(&token));
         self.helpers.remove(&call_id);
@@ -324,7 +328,7 @@ impl Engine {
             self.progress(command, Side::Caller, &call_id, Step::TransferAccepted);
         }
         self.progress(command, Side::Callee, &call_id, Step::CallStarted);
-        let key = self.join(now, command, caller, session, &request);
+        let key = self.join(now, command, caller, has, &request);
         if let Some(start) = self.starts.get_mut(&command) {
             start.call = Some(key);
         }

@@ -354,20 +354,27 @@ fn a_bridged_party_sees_one_session_with_a_rising_version() {
     };
     let ours = world.sent.iter().filter(|(from, message)| *from == 0 && to_caller(message));
     let bodies = ours.map(|(_, message)| message.headers().body());
-    let origins: Vec<(String, u64)> =
-        bodies.filter(|body| Sdp::parse(body).is_ok()).map(origin).collect();
+    let bodies: Vec<&[u8]> = bodies.filter(|body| Sdp::parse(body).is_ok()).collect();
+    let origins: Vec<_> = bodies.iter().map(|body| origin(body)).collect();
     assert_eq!(origins.len(), 6, "{origins:?}");
     assert!(origins.windows(2).all(|pair| pair[0].0 == pair[1].0), "{origins:?}");
-    assert!(origins.windows(2).all(|pair| pair[0].1 + 1 == pair[1].1), "{origins:?}");
+    // The version says whether anything changed (RFC 3264 §8).
+    for (bodies, origins) in bodies.windows(2).zip(origins.windows(2)) {
+        let changed = content(bodies[0]) != content(bodies[1]);
+        assert_eq!(origins[0].1 + u64::from(changed), origins[1].1, "{origins:?}");
+    }
 }
 
-/// The session's id and version in the o= line.
-fn origin(sdp: &[u8]) -> (String, u64) {
+/// The session and its version in the o= line.
+fn origin(sdp: &[u8]) -> ((&str, &str, &str), u64) {
+    let origin = Sdp::parse(sdp).expect("SDP is read").origin();
+    ((origin.username, origin.session_id, origin.rest), origin.version)
+}
+
+/// All that it says beside the o= line.
+fn content(sdp: &[u8]) -> String {
     let text = String::from_utf8_lossy(sdp);
-    let line = text.lines().find(|line| line.starts_with("o=")).expect("SDP has an o= line");
-    let mut fields = line.split(' ');
-    let id = fields.nth(1).expect("o= has an id").to_owned();
-    (id, fields.next().and_then(|version| version.parse().ok()).expect("o= has a version"))
+    text.lines().filter(|line| !line.starts_with("o=")).collect()
 }
 
 fn established(w: &mut World) {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::parts::{Line, Parts};
-use super::{Direction, Media, Sdp};
+use super::{Direction, Media, Origin, Sdp};
 use crate::error::ParseError;
 
 /// A copy in which every media section has exactly this direction attribute, in the place of its
@@ -35,26 +35,24 @@ pub fn with_directions(
     Ok(copy)
 }
 
-/// A copy whose `o=` line has this session id and version, as every new description in a dialog
-/// needs (RFC 3264 §8).
-pub fn with_origin(sdp: &[u8], session_id: u64, version: u64) -> Result<Vec<u8>, ParseError> {
-    with_id_and_version(sdp, &session_id.to_string(), version)
-}
-
 /// A copy whose `o=` line has this version and stays the same otherwise.
 pub fn with_version(sdp: &[u8], version: u64) -> Result<Vec<u8>, ParseError> {
-    with_id_and_version(sdp, Sdp::parse(sdp)?.origin().session_id, version)
+    let origin = Sdp::parse(sdp)?.origin();
+    with_origin(sdp, &Origin { version, ..origin })
 }
 
-fn with_id_and_version(sdp: &[u8], id: &str, version: u64) -> Result<Vec<u8>, ParseError> {
-    let origin = Sdp::parse(sdp)?.origin();
+/// A copy with this `o=` line: within a dialog every description belongs to one session, whoever
+/// made it (RFC 3264 §8).
+pub fn with_origin(sdp: &[u8], origin: &Origin<'_>) -> Result<Vec<u8>, ParseError> {
+    Sdp::parse(sdp)?;
+    let Origin { username, session_id, version, rest } = origin;
     let mut is_written = false;
     let mut copy = Vec::with_capacity(sdp.len() + 40);
     let parts = Parts::of(sdp)?;
     for line in parts.session.iter().chain(parts.media.iter().flatten()) {
         if line.text.starts_with(b"o=") && !is_written {
             is_written = true;
-            let text = format!("o={} {id} {version} {}", origin.username, origin.rest);
+            let text = format!("o={username} {session_id} {version} {rest}");
             push_line(&mut copy, Some(text), line);
         } else {
             copy.extend_from_slice(line.whole);

@@ -201,9 +201,13 @@ fn bytes_that_are_no_text_stay_as_they_are() {
 }
 
 #[test]
-fn only_id_and_version_of_the_origin_change() {
-    let copy = with_origin(PHONE.as_bytes(), 42, 3).unwrap();
-    assert_eq!(text(&copy), text(PHONE.as_bytes()).replace("2890844526 7", "42 3"));
+fn the_origin_alone_changes() {
+    let other = Origin { username: "-", session_id: "42", version: 3, rest: "IN IP4 a" };
+    let copy = with_origin(PHONE.as_bytes(), &other).unwrap();
+    let old = PHONE.lines().find(|line| line.starts_with("o=")).unwrap();
+    assert_eq!(text(&copy), text(PHONE.as_bytes()).replace(old, "o=- 42 3 IN IP4 a"));
+    let copy = with_version(PHONE.as_bytes(), 9).unwrap();
+    assert_eq!(text(&copy), text(PHONE.as_bytes()).replace("2890844526 7", "2890844526 9"));
 }
 
 #[test]
