@@ -136,6 +136,7 @@ async fn watch(
     let [alice, _, cindy] = phones else { return Ok(()) };
     writeln!(out, "\nNow cindy's phone calls alice's; whoever has subscribed is told:\n")?;
     client.send("Subscribe", json!({}), out).await?;
+    client.hear(out).await?;
     cindy.dial(&alice.uri).await;
     client.hear_until("CALL_ESTABLISHED", out).await?;
     if once {

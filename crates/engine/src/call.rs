@@ -8,6 +8,7 @@ use crate::description::Description;
 use crate::event::{CommandId, Side};
 use crate::flow::fork::Fork;
 use crate::flow::hold::Hold;
+use crate::flow::transfer::TransferKey;
 use crate::ids::Tag;
 use crate::ua::LegId;
 use crate::watch::{Ending, Party};
@@ -31,15 +32,16 @@ impl fmt::Display for CallKey {
 
 /// Two legs and what is between them. A leg that ended is `None`.
 pub(crate) struct Call {
-    /// The Call-ID that both legs share, and that names the call in every command.
+    /// The Call-ID that both legs were made with, and that names the call in every command. A leg
+    /// that came by a transfer may have another one.
     pub(crate) call_id: Arc<str>,
     pub(crate) caller: Option<LegId>,
     pub(crate) callee: Option<LegId>,
     /// The legs to all of the callee's phones, until one answers and becomes `callee`.
     pub(crate) fork: Fork,
     pub(crate) state: State,
-    /// The `CallStart` that placed it and still runs.
-    pub(crate) start: Option<CommandId>,
+    /// What it was placed for and is waited for.
+    pub(crate) errand: Option<Errand>,
     /// The `CallEnd`s that wait until both legs are down.
     pub(crate) ends: Vec<End>,
     /// Whether the caller's leg was up before the callee was called: the two are joined by
@@ -53,6 +55,42 @@ pub(crate) struct Call {
     pub(crate) callee_has: Description,
     /// The hold that is under way.
     pub(crate) hold: Option<Box<Hold>>,
+    /// The transfer that it is a part of.
+    pub(crate) transfer: Option<TransferKey>,
+    /// Why a party has left that the transfer would have released.
+    pub(crate) left: Option<Box<Ending>>,
+    /// What a failed transfer has left to be undone.
+    pub(crate) mend: Option<Mend>,
+}
+
+/// What a call is placed for. It ends well when the two talk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Errand {
+    /// A `CallStart`.
+    Start(CommandId),
+    /// A transfer, by the phone of the party that goes.
+    Transfer(TransferKey),
+}
+
+impl From<CommandId> for Errand {
+    fn from(command: CommandId) -> Self {
+        Self::Start(command)
+    }
+}
+
+impl From<TransferKey> for Errand {
+    fn from(key: TransferKey) -> Self {
+        Self::Transfer(key)
+    }
+}
+
+/// A party whose phone has an offer of a transfer that failed meanwhile: if it takes it, it is given
+/// back what it had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mend {
+    pub(crate) side: Side,
+    /// Whether that offer is out, and not the transfer's.
+    pub(crate) is_back: bool,
 }
 
 /// A `CallEnd` that waits, and how long its client does.
@@ -90,7 +128,7 @@ impl Call {
             callee: None,
             fork: Fork::default(),
             state: State::Calling(deadline),
-            start: None,
+            errand: None,
             ends: Vec::new(),
             joins: false,
             parties,
@@ -98,6 +136,9 @@ impl Call {
             caller_has: Description::default(),
             callee_has: Description::default(),
             hold: None,
+            transfer: None,
+            left: None,
+            mend: None,
         }
     }
 
@@ -115,9 +156,32 @@ impl Call {
         }
     }
 
+    /// Gives a party's place to another leg, which has this description from us. Returns the leg
+    /// that had it.
+    pub(crate) fn replace(
+        &mut self,
+        side: Side,
+        leg: LegId,
+        party: Party,
+        has: Description,
+    ) -> Option<LegId> {
+        *self.has(side) = has;
+        *self.party(side) = party;
+        match side {
+            Side::Caller => self.caller.replace(leg),
+            Side::Callee => self.callee.replace(leg),
+        }
+    }
+
     /// Every leg that is not over.
     pub(crate) fn legs(&self) -> impl Iterator<Item = LegId> {
         [self.caller, self.callee].into_iter().flatten().chain(self.fork.legs())
+    }
+
+    /// Every Call-ID that it is known by.
+    pub(crate) fn call_ids(&self) -> impl Iterator<Item = &Arc<str>> {
+        let brought = self.parties.iter().filter_map(|party| party.call_id.as_ref());
+        std::iter::once(&self.call_id).chain(brought)
     }
 
     pub(crate) fn is_over(&self) -> bool {

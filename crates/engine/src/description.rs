@@ -62,12 +62,23 @@ impl Description {
 
     /// What this party is to get of the other's description. What is not SDP stays as it is.
     pub(crate) fn next(&mut self, sdp: &[u8], role: Role) -> Bytes {
-        let next = self.next_unheld(sdp, role);
+        let next = self.fitted(sdp, role);
         if self.held { held(&next) } else { next }
     }
 
-    /// The same, without regard to a hold: for a party that is to talk to somebody else.
-    pub(crate) fn next_unheld(&mut self, sdp: &[u8], role: Role) -> Bytes {
+    /// An offer for a party that is to talk to somebody else: without regard to a hold.
+    pub(crate) fn next_unheld(&mut self, sdp: &[u8]) -> Bytes {
+        // What it has says something else in this version.
+        self.used |= self.held;
+        self.fitted(sdp, Role::Offer)
+    }
+
+    /// Ends a hold without a word: the party is about to get a description in any case.
+    pub(crate) fn lift_hold(&mut self) {
+        self.used |= std::mem::take(&mut self.held);
+    }
+
+    fn fitted(&mut self, sdp: &[u8], role: Role) -> Bytes {
         let (placed, order) = match role {
             Role::Answer => None,
             Role::Offer | Role::LateOffer => self.placed(sdp),
@@ -93,6 +104,19 @@ impl Description {
     fn restored(&mut self, answer: &[u8]) -> Option<Vec<u8>> {
         let Placed { order, count } = *self.placed.take()?;
         sdp::restored(answer, &order, count).ok()
+    }
+
+    /// The answer to an offer that this party makes anew and that goes nowhere: what it has.
+    pub(crate) fn again(&mut self, offer: &[u8]) -> Option<Bytes> {
+        let offer = Sdp::parse(offer).ok()?;
+        let kinds: Vec<&str> = offer.media().map(|media| media.kind).collect();
+        let (answer, order) = sdp::arranged(&self.agreed, &kinds).ok()?;
+        // Sections beyond those of the offer have no place in an answer (RFC 3264 §6).
+        let in_place: Vec<_> = (0..order.len()).map(Some).collect();
+        let answer = sdp::restored(&answer, &in_place, kinds.len()).ok()?;
+        self.agreed = self.numbered(&answer).ok()?;
+        self.used = false;
+        Some(if self.held { held(&self.agreed) } else { self.agreed.clone() })
     }
 
     /// The party took the offer that an INVITE carried.
@@ -228,6 +252,23 @@ impl Call {
         let sdp = unfiltered.as_deref().unwrap_or(sdp);
         let restored = if role == Role::Answer { from.restored(sdp) } else { None };
         self.has(to).next(restored.as_deref().unwrap_or(sdp), role)
+    }
+
+    /// A party has taken the offer of somebody who is to be its other party from now on, or made the
+    /// one it was asked for: what that one gets, and has then, in the session of what it had.
+    pub(crate) fn introduce(
+        &mut self,
+        from: Side,
+        sdp: &[u8],
+        mut has: Description,
+    ) -> (Bytes, Description) {
+        let own = self.has(from);
+        own.lift_hold();
+        let role = if own.is_proposed() { Role::Answer } else { Role::LateOffer };
+        own.accepted();
+        let restored = own.restored(sdp).filter(|_| role == Role::Answer);
+        let reply = has.next(restored.as_deref().unwrap_or(sdp), role);
+        (reply, has)
     }
 
     /// What a party took or answered. The role of its own description is told by what it had.

@@ -13,11 +13,12 @@ use std::time::Instant;
 use bytes::Bytes;
 use sip::{Method, Request, Scheme, Uri};
 
-use crate::call::{Call, CallKey, State};
+use crate::call::{Call, CallKey, Errand, State};
 use crate::dialog::{Identity, hop_of};
 use crate::error::Error;
 use crate::event::{CommandId, Event, Progress, Side, Step};
 use crate::flow::start::Start;
+use crate::flow::transfer::{Transfer, TransferKey};
 use crate::hash::{Keyed, Map};
 use crate::limits::{MAX_CALLS, MAX_PROVISIONAL_EVENTS};
 use crate::registrar::{RecordId, Registrar, Users};
@@ -93,7 +94,7 @@ pub enum Output {
 pub struct Load {
     /// Calls between two parties that are not over.
     pub calls: usize,
-    /// `CallStart`s that have not ended.
+    /// `CallStart`s and transfers that have not ended.
     pub commands: usize,
     /// Dialogs, early and confirmed.
     pub legs: usize,
@@ -110,6 +111,8 @@ pub(crate) enum Role {
     Helper(CommandId),
     /// A party of a call.
     Party(CallKey, Side),
+    /// A leg that a transfer has made, or is to release.
+    Transfer(TransferKey),
 }
 
 /// Who waits for a deadline.
@@ -117,6 +120,7 @@ pub(crate) enum Role {
 pub(crate) enum Waiter {
     Start(CommandId),
     Call(CallKey),
+    Transfer(TransferKey),
     Record(RecordId),
 }
 
@@ -131,7 +135,8 @@ pub struct Engine {
     pub(crate) starts: Map<CommandId, Start>,
     pub(crate) helpers: Map<Arc<str>, CommandId>,
     /// The one-time URIs that referred phones may call, by their user part.
-    pub(crate) one_time: Map<u64, CommandId>,
+    pub(crate) one_time: Map<u64, Errand>,
+    pub(crate) transfers: Map<TransferKey, Box<Transfer>>,
     pub(crate) roles: Map<LegId, Role>,
     pub(crate) registrar: Registrar,
     pub(crate) deadlines: Deadlines<Waiter>,
@@ -157,6 +162,7 @@ impl Engine {
             starts: hash.map(),
             helpers: hash.map(),
             one_time: hash.map(),
+            transfers: hash.map(),
             roles: hash.map(),
             deadlines: Deadlines::new(),
             out: VecDeque::new(),
@@ -175,11 +181,13 @@ impl Engine {
             let blamed = match waiter {
                 Waiter::Start(command) => Some(Role::Helper(command)),
                 Waiter::Call(key) => Some(Role::Party(key, Side::Caller)),
+                Waiter::Transfer(key) => Some(Role::Transfer(key)),
                 Waiter::Record(_) => None,
             };
             self.guarded(blamed.map(|role| (now, role)), |engine| match waiter {
                 Waiter::Start(command) => engine.on_start_timeout(now, command),
                 Waiter::Call(key) => engine.on_call_timeout(now, key),
+                Waiter::Transfer(key) => engine.on_transfer_timeout(now, key),
                 Waiter::Record(id) => engine.on_record_timeout(now, id),
             });
             self.run(now);
@@ -193,16 +201,20 @@ impl Engine {
 
     /// When [`Input::Timeout`] is due.
     pub fn next_timeout(&mut self) -> Option<Instant> {
-        let (calls, starts, registrar) = (&self.calls, &self.starts, &self.registrar);
-        let ours = self.deadlines.next(|waiter| deadline(calls, starts, registrar, waiter));
+        let (calls, starts) = (&self.calls, &self.starts);
+        let (transfers, registrar) = (&self.transfers, &self.registrar);
+        let ours =
+            self.deadlines.next(|waiter| deadline(calls, starts, transfers, registrar, waiter));
         [ours, self.ua.next_timeout()].into_iter().flatten().min()
     }
 
     /// How much the engine holds. All zero at rest.
     pub fn load(&self) -> Load {
         Load {
-            calls: self.calls.len().max(self.by_call_id.len()),
-            commands: self.starts.len().max(self.helpers.len()).max(self.one_time.len()),
+            calls: if self.calls.is_empty() { self.by_call_id.len() } else { self.calls.len() },
+            commands: (self.starts.len() + self.transfers.len())
+                .max(self.helpers.len())
+                .max(self.one_time.len()),
             legs: self.ua.leg_count().max(self.roles.len()),
             transactions: self.ua.transaction_count(),
             registered: self.registrar.len(),
@@ -229,20 +241,30 @@ impl Engine {
         self.out.push_back(Output::Event(event));
     }
 
-    /// Reports a step of a `CallStart`; provisional ones up to a bound.
+    /// Reports a step of a `CallStart` or a transfer; provisional ones up to a bound.
     pub(crate) fn progress(
         &mut self,
-        command: CommandId,
+        errand: impl Into<Errand>,
         side: Side,
         call_id: &Arc<str>,
         step: Step,
     ) {
-        let Some(start) = self.starts.get_mut(&command) else { return };
+        let (command, provisional) = match errand.into() {
+            Errand::Start(command) => {
+                let Some(start) = self.starts.get_mut(&command) else { return };
+                (command, &mut start.provisional)
+            }
+            Errand::Transfer(key) => {
+                let Some(transfer) = self.transfers.get_mut(&key) else { return };
+                let Some(command) = transfer.command() else { return };
+                (command, &mut transfer.provisional)
+            }
+        };
         if matches!(step, Step::Ringing | Step::EarlyMedia | Step::TransferProgress(_)) {
-            if start.provisional >= MAX_PROVISIONAL_EVENTS {
+            if *provisional >= MAX_PROVISIONAL_EVENTS {
                 return;
             }
-            start.provisional += 1;
+            *provisional += 1;
         }
         let progress = Progress { step, side, call_id: call_id.clone() };
         self.report(Event::Progress(command, progress));
@@ -298,11 +320,13 @@ impl Engine {
                 match role {
                     Some(Role::Helper(command)) => self.on_helper_ended(now, command, leg, cause),
                     Some(Role::Party(key, side)) => self.on_party_ended(now, key, side, leg, cause),
+                    Some(Role::Transfer(key)) => self.on_transfer_leg_ended(now, key, leg, cause),
                     None => {}
                 }
             }
             (event, Some(Role::Helper(command))) => self.on_helper(now, command, event),
             (event, Some(Role::Party(key, side))) => self.on_party(now, key, side, event),
+            (event, Some(Role::Transfer(key))) => self.on_transfer_leg(now, key, event),
             // A leg that its flow has let go of.
             (_, None) => {}
         }
@@ -330,8 +354,10 @@ impl Engine {
     }
 
     fn expired(&mut self, now: Instant) -> Option<Waiter> {
-        let (calls, starts, registrar) = (&self.calls, &self.starts, &self.registrar);
-        self.deadlines.expired(now, |waiter| deadline(calls, starts, registrar, waiter))
+        let (calls, starts) = (&self.calls, &self.starts);
+        let (transfers, registrar) = (&self.transfers, &self.registrar);
+        let due = |waiter| deadline(calls, starts, transfers, registrar, waiter);
+        self.deadlines.expired(now, due)
     }
 
     /// A panic is a bug of ours. It costs the call it happened in, not the process.
@@ -343,6 +369,7 @@ impl Engine {
         match role {
             Some((now, Role::Helper(command))) => self.fail_start(now, command, Error::Bug),
             Some((now, Role::Party(key, _))) => self.take_down(now, key, Error::Bug),
+            Some((now, Role::Transfer(key))) => self.fail_transfer(now, key, Error::Bug),
             None => {}
         }
     }
@@ -371,12 +398,14 @@ fn leg_of(event: &ua::Event) -> Option<LegId> {
 fn deadline(
     calls: &Map<CallKey, Box<Call>>,
     starts: &Map<CommandId, Start>,
+    transfers: &Map<TransferKey, Box<Transfer>>,
     registrar: &Registrar,
     waiter: Waiter,
 ) -> Option<Instant> {
     match waiter {
         Waiter::Start(command) => starts.get(&command)?.next_timeout(),
         Waiter::Call(key) => calls.get(&key)?.next_timeout(),
+        Waiter::Transfer(key) => transfers.get(&key)?.next_timeout(),
         Waiter::Record(id) => registrar.next_timeout(id),
     }
 }
@@ -407,15 +436,25 @@ impl Engine {
     /// Forgets a call whose legs are both down, and lets the commands that waited for that end.
     pub(crate) fn forget_call(&mut self, key: CallKey) {
         let Some(call) = self.calls.remove(&key) else { return };
-        if let Some(keys) = self.by_call_id.get_mut(&call.call_id) {
-            keys.retain(|other| *other != key);
-            if keys.is_empty() {
-                self.by_call_id.remove(&call.call_id);
-            }
+        for call_id in call.call_ids() {
+            self.forget_name(call_id, key);
         }
         self.tell_ended(key, &call);
         for end in call.ends {
             self.report(Event::Done(end.command, Ok(None)));
+        }
+        if let Some(transfer) = call.transfer {
+            self.on_transfer_call_gone(transfer, key);
+        }
+    }
+
+    /// A call has this Call-ID no more.
+    pub(crate) fn forget_name(&mut self, call_id: &Arc<str>, key: CallKey) {
+        if let Some(keys) = self.by_call_id.get_mut(call_id) {
+            keys.retain(|other| *other != key);
+            if keys.is_empty() {
+                self.by_call_id.remove(call_id);
+            }
         }
     }
 }

@@ -15,6 +15,8 @@ pub enum Error {
     Ambiguous(Vec<String>),
     /// A party refused, did not answer, or could not be reached.
     Party(Side, Failure),
+    /// Whom a party was to be transferred to refused, did not answer, or could not be reached.
+    Target(Failure),
     /// The call is not in a state for this: why not.
     InvalidState(&'static str),
     /// Another command ended the call.
@@ -39,6 +41,7 @@ impl fmt::Display for Error {
                 };
                 write!(f, "{side}: {} {}", failure.status, failure.reason)
             }
+            Self::Target(failure) => write!(f, "target: {} {}", failure.status, failure.reason),
             Self::InvalidState(why) => f.write_str(why),
             Self::Superseded => f.write_str("another command ended the call"),
             Self::Full => f.write_str("too many calls"),

@@ -39,6 +39,7 @@ pub use self::error::Error;
 pub use self::event::{CommandId, Event, Progress, Side, Step};
 pub use self::flow::hold::HoldRequest;
 pub use self::flow::start::{Mode, StartRequest};
+pub use self::flow::transfer::{Target, TransferRequest};
 pub use self::registrar::{BindingChange, User, Users};
 pub use self::transaction::Hop;
 pub use self::ua::{Failure, FailureKind, Stats};

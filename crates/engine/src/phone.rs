@@ -30,6 +30,8 @@ pub struct Behaviour {
     pub notify: Notify,
     /// How long it takes to place that call.
     pub dial_after: Duration,
+    /// Whether it hangs up the call in which it was asked as soon as that one is up.
+    pub leaves: bool,
     /// What it does with a re-INVITE.
     pub offer: OnOffer,
 }
@@ -85,6 +87,7 @@ impl Default for Behaviour {
             refer: OnRefer::Call,
             notify: Notify::Sipfrag,
             dial_after: Duration::ZERO,
+            leaves: false,
             offer: OnOffer::Accept,
         }
     }
@@ -101,6 +104,8 @@ pub enum PhoneEvent {
     Received(LegId, String),
     /// The call is over.
     Closed(LegId, Cause),
+    /// The one whom this phone asked to call somebody reports: the status it got.
+    Transfer(LegId, u16),
     /// The registrar answered with this status; 408 for silence.
     Registered(u16),
 }
@@ -247,12 +252,12 @@ impl Phone {
     /// Calls somebody.
     pub fn dial(&mut self, now: Instant, uri: &str) -> LegId {
         let offer = self.description(1, Direction::SendRecv);
-        self.call(now, uri, Some(offer), None)
+        self.call(now, uri, Some(offer), None, &[])
     }
 
     /// Calls somebody and leaves the offer to them (RFC 3261 §13.2.1).
     pub fn dial_without_offer(&mut self, now: Instant, uri: &str) -> LegId {
-        self.call(now, uri, None, None)
+        self.call(now, uri, None, None, &[])
     }
 
     /// Hangs up, refuses, or gives up a call.
@@ -272,6 +277,35 @@ impl Phone {
             body.as_bytes(),
         );
         self.run(now);
+    }
+
+    /// Asks the other party of a call to call this URI, or with `replaces` the other party of that
+    /// other call of ours, in its place.
+    pub fn refer(&mut self, now: Instant, call: LegId, uri: &str, replaces: Option<LegId>) {
+        let replaces = replaces.and_then(|other| self.ua.replaces(other));
+        let replaces = replaces.map(|replaces| sip::uri::escape_header(&replaces));
+        let refer_to =
+            replaces.map_or(uri.to_owned(), |replaces| format!("{uri}?Replaces={replaces}"));
+        let own = if self.registered { self.aor() } else { self.uri() };
+        self.ua.refer(now, call, &refer_to, &own);
+        self.run(now);
+    }
+
+    /// Calls somebody with this Replaces header (RFC 3891).
+    pub fn dial_replacing(&mut self, now: Instant, uri: &str, replaces: &str) -> LegId {
+        let offer = self.description(1, Direction::SendRecv);
+        let headers = [("Replaces".to_owned(), replaces.to_owned())];
+        self.call(now, uri, Some(offer), None, &headers)
+    }
+
+    /// What names a call of ours to somebody who is to take its place.
+    pub fn replaces(&self, call: LegId) -> Option<String> {
+        self.ua.replaces(call)
+    }
+
+    /// Knows no extension of SIP from now on.
+    pub fn forget_extensions(&mut self) {
+        self.ua.forget_extensions();
     }
 
     /// Puts the other party on hold, or takes the call back.
@@ -297,6 +331,7 @@ impl Phone {
         uri: &str,
         offer: Option<Bytes>,
         referred_in: Option<LegId>,
+        headers: &[(String, String)],
     ) -> LegId {
         let own = if self.registered { self.aor() } else { self.uri() };
         let (from, to) = (format!("\"{}\" <{own}>", self.user), format!("<{uri}>"));
@@ -308,7 +343,7 @@ impl Phone {
             hop: self.proxy.filter(|_| referred_in.is_none()).map(Hop::Address),
             max_forwards: 70,
             offer,
-            headers: &[],
+            headers,
             passed: None,
         };
         let id = self.ua.invite(now, invite);
@@ -333,6 +368,7 @@ impl Phone {
                 let answer = self.answer_to(id, response.body());
                 self.ua.acknowledge(now, id, &answer);
                 self.established(id);
+                self.leave(now, id);
             }
             Event::Acknowledged(id, _) => self.established(id),
             Event::Offered(id) => self.on_offer(now, id),
@@ -359,6 +395,9 @@ impl Phone {
                 };
                 self.events.push_back(PhoneEvent::Registered(status));
             }
+            Event::ReferAnswered(id, Err(failure)) | Event::Notified(id, Some(failure)) => {
+                self.events.push_back(PhoneEvent::Transfer(id, failure.status));
+            }
             Event::OfferRefused(..) | Event::ReferAnswered(..) | Event::Notified(..) => {}
         }
     }
@@ -368,6 +407,11 @@ impl Phone {
         let from = request.from();
         let shown = format!("{} <{}>", String::from_utf8_lossy(from.display), from.uri);
         self.events.push_back(PhoneEvent::Ringing(id, shown.trim_start().to_owned()));
+        if let Some(replaces) = request.text(sip::Name::Replaces) {
+            let replaces = sip::Replaces::parse(replaces).ok();
+            let replaced = replaces.and_then(|replaces| self.ua.replaced(&replaces));
+            return self.replace(now, id, replaced);
+        }
         self.ua.progress(now, id, 180, b"", None);
         let next = match self.behaviour.answer {
             Answer::After(wait) => Some((now + wait, Next::Answer)),
@@ -378,6 +422,23 @@ impl Phone {
             .insert(id, PhoneCall { referred_in: None, next, version: 0, established: false });
         if let Some((at, _)) = next {
             self.deadlines.set(at, id);
+        }
+    }
+
+    /// A call in the place of another one: taken at once, if there is that one (RFC 3891 §3).
+    fn replace(&mut self, now: Instant, id: LegId, replaced: Option<(LegId, bool)>) {
+        let Some((old, true)) = replaced else { return self.ua.reject(now, id, 481) };
+        let call = PhoneCall { referred_in: None, next: None, version: 0, established: false };
+        self.calls.insert(id, call);
+        self.pick_up(now, id);
+        self.ua.hang_up(now, old, 487);
+    }
+
+    /// The call that somebody asked for is up: phones differ in what becomes of the one before.
+    fn leave(&mut self, now: Instant, id: LegId) {
+        let old = self.calls.get(&id).and_then(|call| call.referred_in);
+        if let Some(old) = old.filter(|_| self.behaviour.leaves) {
+            self.ua.hang_up(now, old, 487);
         }
     }
 
@@ -409,7 +470,7 @@ impl Phone {
             OnRefer::Refuse(status) => self.ua.refuse_refer(now, id, status),
             OnRefer::AcceptOnly => self.ua.accept_refer(now, id),
             OnRefer::Call => {
-                let target = self.ua.referred(id).and_then(|request| {
+                let target = self.ua.referred(id).and_then(|(request, _)| {
                     let refer_to = NameAddr::parse(request.value(sip::Name::ReferTo)?).ok()?;
                     Some(refer_to.uri.to_owned())
                 });
@@ -439,7 +500,11 @@ impl Phone {
     fn dial_referred(&mut self, now: Instant, id: LegId) {
         let Some(target) = self.refer_targets.remove(&id) else { return };
         let offer = self.description(1, Direction::SendRecv);
-        self.call(now, &target, Some(offer), Some(id));
+        let (uri, replaces) = target.split_once("?Replaces=").unwrap_or((&target, ""));
+        let replaces = sip::uri::unescape(replaces).unwrap_or_default().into_owned();
+        let headers = [("Replaces".to_owned(), replaces)];
+        let headers = if headers[0].1.is_empty() { &[][..] } else { &headers[..] };
+        self.call(now, uri, Some(offer), Some(id), headers);
     }
 
     /// Tells who referred us how the call stands.

@@ -39,6 +39,8 @@ pub enum Change {
     Held(Side),
     /// It is not any more.
     Unheld(Side),
+    /// Somebody else is this party now, by a transfer or an INVITE with Replaces.
+    Transferred(Side),
     /// It is being taken down; [`CallView::ending`] says why.
     Ending,
     /// Nothing of it is left.
@@ -80,6 +82,8 @@ pub enum Stage {
 pub struct Party {
     /// Its URI: as the network or a command gave it, unchecked.
     pub uri: Arc<str>,
+    /// The Call-ID of its dialog, where a transfer brought it from another call.
+    pub call_id: Option<Arc<str>>,
     /// How far it got.
     pub reached: Reached,
     /// Whether it is on hold: nothing it says is wanted.
@@ -117,6 +121,8 @@ pub enum EndedBy {
     Party(Side),
     /// A command.
     Command,
+    /// A transfer: the party that was not released goes on in another call.
+    Transfer,
     /// The engine, at one of its limits or for a bug.
     Engine,
 }
@@ -152,16 +158,20 @@ impl Ending {
     pub(crate) fn by_command() -> Self {
         Self { by: EndedBy::Command, status: None, q850: None }
     }
+
+    pub(crate) fn by_transfer() -> Self {
+        Self { by: EndedBy::Transfer, status: None, q850: None }
+    }
 }
 
 impl Party {
     pub(crate) fn new(uri: &str, reached: Reached) -> Self {
-        Self { uri: uri.into(), reached, held: false }
+        Self { uri: uri.into(), call_id: None, reached, held: false }
     }
 }
 
 impl Call {
-    fn party(&mut self, side: Side) -> &mut Party {
+    pub(crate) fn party(&mut self, side: Side) -> &mut Party {
         &mut self.parties[usize::from(side == Side::Callee)]
     }
 

@@ -8,8 +8,8 @@ mod world;
 use std::time::Duration;
 
 use engine::phone::{Answer, Notify, OnOffer, OnRefer};
-use engine::{CommandId, Mode, Side, Step};
-use world::{CALLEE, CALLER, Fate, World};
+use engine::{CommandId, Mode, Side, Step, Target};
+use world::{CALLEE, CALLER, Fate, World, transfers};
 
 #[test]
 fn whatever_happens_every_command_ends_once_and_nothing_is_left() {
@@ -19,13 +19,14 @@ fn whatever_happens_every_command_ends_once_and_nothing_is_left() {
     }
     let seeds =
         std::env::var("SEEDS").map_or(20_000, |seeds| seeds.parse().expect("SEEDS is a number"));
-    let (mut outcomes, mut changes) = ([0_u64; 2], [0_u64; 2]);
+    let (mut outcomes, mut changes, mut moved) = ([0_u64; 2], [0_u64; 2], 0_u64);
     for seed in 0..seeds {
         let world =
             std::panic::catch_unwind(|| run(seed)).unwrap_or_else(|_| panic!("SEED={seed}"));
         for result in world.done.values() {
             outcomes[usize::from(result.is_ok())] += 1;
         }
+        moved += world.transferred;
         for (_, step, _) in &world.progress {
             changes[0] += u64::from(*step == Step::Held);
             changes[1] += u64::from(*step == Step::Unheld);
@@ -33,9 +34,11 @@ fn whatever_happens_every_command_ends_once_and_nothing_is_left() {
     }
     println!("{seeds} seeds: {} commands succeeded, {} failed", outcomes[1], outcomes[0]);
     println!("{} legs put on hold, {} taken back", changes[0], changes[1]);
+    println!("{moved} parties became another one");
     // A simulation in which everything fails, or nothing does, tests little.
     assert!(outcomes.iter().all(|count| *count * 10 > seeds), "lopsided: {outcomes:?}");
     assert!(changes.iter().all(|count| *count * 50 > seeds), "nobody is held: {changes:?}");
+    assert!(moved * 50 > seeds, "nobody is transferred: {moved}");
 }
 
 /// SplitMix64: small, and the same everywhere.
@@ -101,6 +104,10 @@ fn run(seed: u64) -> World {
             _ => OnOffer::Accept,
         };
         phone.behaviour.dial_after = random.millis(3000);
+        phone.behaviour.leaves = random.one_in(3);
+        if random.one_in(4) {
+            phone.forget_extensions();
+        }
     }
     world.network = network(&mut random);
     let mut commands = Vec::new();
@@ -140,7 +147,8 @@ fn network(random: &mut Random) -> world::Network {
 /// One thing that somebody does.
 fn act(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
     let phone = random.below(3) as usize;
-    match random.below(16) {
+    match random.below(20) {
+        16..=19 => transfer(world, random, commands),
         0..=4 => {
             let mode = random.pick(&[Mode::Auto, Mode::Refer, Mode::Bridge]);
             let mut request = world.request(mode);
@@ -185,6 +193,47 @@ fn act(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
         }
         11 => world.ask_for_offer(phone),
         _ => hold(world, random, commands),
+    }
+}
+
+/// Sends a party of a call elsewhere: by a command, by a phone, or by an INVITE with Replaces.
+fn transfer(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
+    let calls: Vec<String> = world.watched.values().map(|call| call.call_id.to_string()).collect();
+    let Some(call) = calls.get(random.below(calls.len().max(1) as u64) as usize) else { return };
+    let side = random.pick(&[Side::Caller, Side::Callee]);
+    let mode = random.pick(&[Mode::Auto, Mode::Refer, Mode::Bridge]);
+    let (phone, to) = (random.below(3) as usize, random.below(3) as usize);
+    match random.below(5) {
+        0 | 1 => {
+            let uri =
+                if random.one_in(2) { world.phones[to].uri() } else { world.phones[to].aor() };
+            let mut request = transfers::transfer(call, side, Target::Uri(uri), mode);
+            if random.one_in(4) {
+                request.timeout = Some(random.millis(60_000));
+            }
+            commands.push(world.transfer(request));
+        }
+        2 => {
+            let other = &calls[random.below(calls.len() as u64) as usize];
+            let target = random.pick(&[Side::Caller, Side::Callee]);
+            commands.push(world.attended((call, side), (other, target), mode));
+        }
+        3 => {
+            let legs = world.phones[phone].calls();
+            let Some(first) = legs.first().copied() else { return };
+            let second = legs.last().copied().filter(|last| *last != first && random.one_in(2));
+            world.refer(phone, first, to, second);
+            if random.one_in(3) {
+                world.hang_up_one(phone, first);
+            }
+        }
+        _ => {
+            let legs = world.phones[phone].calls();
+            let replaces = legs.first().and_then(|leg| world.phones[phone].replaces(*leg));
+            if let Some(replaces) = replaces {
+                world.dial_replacing(to, "sip:127.0.0.1:5060", &replaces);
+            }
+        }
     }
 }
 

@@ -32,6 +32,8 @@ pub enum CallChange {
     Held(Side),
     /// It is not any more.
     Unheld(Side),
+    /// Somebody else is this party now, by a transfer.
+    Transferred(Side),
     /// It is being taken down; [`Call::ending`] says why.
     Ending,
     /// Nothing of it is left: the last word on this call.
@@ -73,6 +75,8 @@ pub enum Stage {
 pub struct Party {
     /// Its URI; `None` when a phone named itself by something else.
     pub uri: Option<SipUri>,
+    /// The Call-ID of its dialog, where a transfer brought it from another call.
+    pub callid: Option<CallId>,
     /// How far it got.
     pub reached: Reached,
     /// Whether it is on hold.
@@ -110,6 +114,8 @@ pub enum EndedBy {
     Party(Side),
     /// A command.
     Command,
+    /// A transfer: the party that was not released goes on in another call.
+    Transfer,
     /// The server, at one of its limits or for a bug.
     Server,
 }
@@ -118,6 +124,11 @@ impl Call {
     /// Whether a client means this call: by its id or its Call-ID.
     #[must_use]
     pub fn is_named(&self, name: &CallId) -> bool {
-        self.id == *name || self.callid.as_ref() == Some(name)
+        self.id == *name || self.callids().any(|callid| callid == name)
+    }
+
+    /// Every Call-ID that it is known by.
+    pub fn callids(&self) -> impl Iterator<Item = &CallId> {
+        [&self.callid, &self.caller.callid, &self.callee.callid].into_iter().flatten()
     }
 }

@@ -263,17 +263,21 @@ impl Book {
 
     /// Enters a call's transition into the table.
     fn enter(&mut self, change: CallChange, call: Call, time: SystemTime) -> Arc<CallRecord> {
-        let before = self.calls.get(&call.id);
-        if before.is_none()
-            && let Some(callid) = &call.callid
-        {
-            self.by_callid.entry(callid.clone()).or_default().push(call.id.clone());
+        let before = self.calls.get(&call.id).cloned();
+        let (old, new) = (before.iter().flat_map(|before| before.call.callids()), call.callids());
+        if !old.eq(new) {
+            if let Some(before) = &before {
+                self.forget_names(&before.call);
+            }
+            for callid in call.callids() {
+                self.by_callid.entry(callid.clone()).or_default().push(call.id.clone());
+            }
         }
         let mut record = CallRecord {
-            first: before.map_or(self.last, |before| before.first),
-            created: before.map_or(time, |before| before.created),
-            answered: before.and_then(|before| before.answered),
-            established: before.and_then(|before| before.established),
+            first: before.as_ref().map_or(self.last, |before| before.first),
+            created: before.as_ref().map_or(time, |before| before.created),
+            answered: before.as_ref().and_then(|before| before.answered),
+            established: before.as_ref().and_then(|before| before.established),
             call,
         };
         match change {
@@ -284,6 +288,7 @@ impl Book {
             | CallChange::EarlyMedia(_)
             | CallChange::Held(_)
             | CallChange::Unheld(_)
+            | CallChange::Transferred(_)
             | CallChange::Ending
             | CallChange::Ended => {}
         }
@@ -298,11 +303,16 @@ impl Book {
 
     fn strike(&mut self, call: &Call) {
         self.calls.remove(&call.id);
-        let Some(callid) = &call.callid else { return };
-        if let Some(ids) = self.by_callid.get_mut(callid) {
-            ids.retain(|id| *id != call.id);
-            if ids.is_empty() {
-                self.by_callid.remove(callid);
+        self.forget_names(call);
+    }
+
+    fn forget_names(&mut self, call: &Call) {
+        for callid in call.callids() {
+            if let Some(ids) = self.by_callid.get_mut(callid) {
+                ids.retain(|id| *id != call.id);
+                if ids.is_empty() {
+                    self.by_callid.remove(callid);
+                }
             }
         }
     }

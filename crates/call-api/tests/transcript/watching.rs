@@ -10,7 +10,12 @@ use crate::Client;
 
 /// A call from alice to bob that no command started.
 pub(crate) fn call(id: &str, callid: &str) -> Call {
-    let party = |uri| Party { uri: SipUri::parse(uri), reached: Reached::Calling, held: false };
+    let party = |uri| Party {
+        uri: SipUri::parse(uri),
+        callid: None,
+        reached: Reached::Calling,
+        held: false,
+    };
     Call {
         id: CallId::parse(id).unwrap(),
         callid: CallId::parse(callid),

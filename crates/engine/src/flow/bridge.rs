@@ -41,7 +41,7 @@ impl Engine {
             Party::new(&request.callee, Reached::Calling),
         ];
         let mut call = Call::new(call_id.clone(), caller, now + RING_TIMEOUT, parties);
-        call.start = Some(command);
+        call.errand = Some(command.into());
         call.joins = true;
         call.caller_has = has;
         let key = self.add_call(call);
@@ -79,12 +79,13 @@ impl Engine {
 
     /// A party sent a re-INVITE: the other one gets it.
     pub(crate) fn pass_offer(&mut self, now: Instant, key: CallKey, side: Side, leg: LegId) {
+        let is_joining = self.is_joining(key);
         let Some(call) = self.calls.get_mut(&key) else { return };
-        let other = call.leg(side.other());
-        let (Some(other), State::Established, Some((request, _))) =
-            (other.filter(|other| !self.ua.is_offering(*other)), &call.state, self.ua.offered(leg))
+        let other = call.leg(side.other()).filter(|other| !self.ua.is_offering(*other));
+        let (Some(other), State::Established, Some((request, _)), false) =
+            (other, &call.state, self.ua.offered(leg), is_joining)
         else {
-            // RFC 3261 §14.2, between the parties: one offer at a time.
+            // RFC 3261 §14.2, between the parties: one offer at a time, and a transfer's goes first.
             return self.ua.refuse_offer(now, leg, 491);
         };
         let offer = call.pass(side.other(), request.body(), Role::Offer);
@@ -110,15 +111,22 @@ impl Engine {
         if self.is_holding(key, side) {
             return self.on_hold_accepted(now, key, side);
         }
+        if self.is_mending(key, side) {
+            self.on_mend_accepted(now, key, side, body);
+            return self.advance(now, key);
+        }
+        if let Some(transfer) = self.transfer_offer(key, side) {
+            return self.on_transfer_offer_accepted(now, transfer, body);
+        }
         let Some(call) = self.calls.get_mut(&key) else { return };
-        let (other, start, call_id) = (call.leg(side.other()), call.start, call.call_id.clone());
+        let (other, errand, call_id) = (call.leg(side.other()), call.errand, call.call_id.clone());
         if call.state != State::Joining {
             let reply = call.pass_reply(side, body);
             if let Some(other) = other {
                 self.ua.accept_offer(now, other, &reply);
             }
             self.renew_hold(key, side.other());
-            return self.advance_hold(now, key);
+            return self.advance(now, key);
         }
         let (true, Some(callee)) = (Sdp::parse(body).is_ok(), other) else {
             let failure =
@@ -129,9 +137,9 @@ impl Engine {
         let answer = call.pass_reply(side, body);
         self.ua.acknowledge(now, callee, &answer);
         self.tell(key, Change::Established);
-        if let Some(command) = start {
-            self.progress(command, Side::Callee, &call_id, Step::Answered);
-            self.on_call_up(now, command);
+        if let Some(errand) = errand {
+            self.progress(errand, Side::Callee, &call_id, Step::Answered);
+            self.on_errand_up(now, errand);
         }
     }
 
@@ -146,6 +154,13 @@ impl Engine {
         if self.is_holding(key, side) {
             return self.on_hold_refused(now, key, side, failure);
         }
+        if self.is_mending(key, side) {
+            self.on_mend_refused(key, side);
+            return self.advance(now, key);
+        }
+        if let Some(transfer) = self.transfer_offer(key, side) {
+            return self.on_transfer_offer_refused(now, transfer, failure);
+        }
         let Some(call) = self.calls.get_mut(&key) else { return };
         if call.state == State::Joining {
             return self.take_down(now, key, Error::Party(side, failure));
@@ -154,6 +169,14 @@ impl Engine {
         if let Some(other) = call.leg(side.other()) {
             self.ua.refuse_offer(now, other, told(failure.status));
         }
+        self.advance(now, key);
+    }
+
+    /// Lets whoever waits until nothing else is under way in a dialog have its turn.
+    pub(crate) fn advance(&mut self, now: Instant, key: CallKey) {
         self.advance_hold(now, key);
+        if let Some(transfer) = self.calls.get(&key).and_then(|call| call.transfer) {
+            self.advance_transfer(now, transfer);
+        }
     }
 }

@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use crate::call::{Call, CallKey, End, State};
+use crate::call::{Call, CallKey, End, Errand, State};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{CommandId, Event, Side};
 use crate::flow::fork::Fork;
 use crate::flow::start::Start;
+use crate::flow::transfer::TransferKey;
 use crate::ua::Failure;
 use crate::watch::Ending;
 
@@ -38,15 +39,20 @@ impl Engine {
         self.run(now);
     }
 
-    /// Takes down every call that a `CallStart` is still making; the command fails. Calls that stand
-    /// stay, and a command whose call has just come up ends by itself.
+    /// Takes down every call that a `CallStart` or a transfer is still making; the command fails.
+    /// Calls that stand stay, and a command whose call has just come up ends by itself.
     pub fn give_up(&mut self, now: Instant) {
         let standing = self.calls.values().filter(|call| call.state == State::Established);
-        let up: BTreeSet<CommandId> = standing.filter_map(|call| call.start).collect();
+        let up: Vec<Errand> = standing.filter_map(|call| call.errand).collect();
         // In an order that does not depend on the map's.
         let commands: BTreeSet<CommandId> = self.starts.keys().copied().collect();
-        for command in commands.difference(&up) {
-            self.fail_start(now, *command, Error::Superseded);
+        for command in commands.into_iter().filter(|command| !up.contains(&(*command).into())) {
+            self.fail_start(now, command, Error::Superseded);
+        }
+        let transfers = self.transfers.iter().filter(|(_, transfer)| !transfer.is_releasing());
+        let transfers: BTreeSet<TransferKey> = transfers.map(|(key, _)| *key).collect();
+        for key in transfers.into_iter().filter(|key| !up.contains(&(*key).into())) {
+            self.fail_transfer(now, key, Error::Superseded);
         }
         self.run(now);
     }

@@ -100,8 +100,8 @@ fn rank(failure: &Failure) -> (u16, u16) {
 }
 
 impl Engine {
-    /// Calls a party: every phone of a user of ours, else whoever the URI leads to. `invite` has the
-    /// party's own URI, and no hop.
+    /// Calls a party: every phone of a user of ours, else whoever the URI leads to, or the hop of
+    /// `invite` if it has one. `invite` has the party's own URI.
     ///
     /// # Errors
     ///
@@ -127,7 +127,7 @@ impl Engine {
             let invite = Invite {
                 uri: &target.uri,
                 call_id: call_id.clone(),
-                hop: target.hop,
+                hop: invite.hop.clone().or(target.hop),
                 headers: &headers,
                 ..invite.clone()
             };

@@ -18,7 +18,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::call::{Call, CallKey, State};
+use crate::call::{Call, CallKey};
 use crate::engine::{Engine, Waiter};
 use crate::error::Error;
 use crate::event::{CommandId, Event, Progress, Side, Step};
@@ -106,24 +106,8 @@ impl Engine {
 
     /// Which call it is, and what is to be asked of its parties.
     fn plan_hold(&self, request: &HoldRequest) -> Result<(CallKey, [Part; 2]), Error> {
-        if self.helpers.contains_key(&*request.call_id) {
-            return Err(Error::InvalidState("the call is being started"));
-        }
-        let key = self.find(&request.call_id)?;
+        let key = self.find_standing(&request.call_id)?;
         let call = self.calls.get(&key).ok_or(Error::NoSuchCall)?;
-        match &call.state {
-            State::Established if call.start.is_some() => {
-                return Err(Error::InvalidState("the call is being started"));
-            }
-            State::Established if call.hold.is_some() => {
-                return Err(Error::InvalidState("another hold is under way"));
-            }
-            State::Established => {}
-            State::Calling(_) | State::Joining | State::Answered => {
-                return Err(Error::InvalidState("the call is not answered yet"));
-            }
-            State::Ending => return Err(Error::InvalidState("the call is being ended")),
-        }
         let part = |side: Side, is_held: bool| match request.side {
             Some(only) if only != side => Part::Out,
             _ if is_held == request.held => Part::Out,

@@ -16,25 +16,28 @@ use std::time::Instant;
 
 use sip::{Name, NameAddr, Uri};
 
-use crate::call::{Call, CallKey, State};
+use crate::call::{Call, CallKey, Errand, State};
 use crate::description::Role;
 use crate::dialog::address;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::event::{CommandId, Event, Side, Step};
+use crate::event::{Event, Side, Step};
 use crate::flow::fork::Fork;
-use crate::flow::start::{StartRequest, hung_up};
+use crate::flow::transfer::{Way, failure_of};
 use crate::limits::{MAX_PASSES, RING_TIMEOUT};
 use crate::passing::told;
 use crate::registrar::Refusal;
 use crate::ua::{self, Cause, Failure, Invite, LegId, ServerKey};
 use crate::watch::{Change, Ending, Party, Reached};
 
-/// Where an INVITE goes, or why it does not.
-struct Destination {
-    uri: String,
-    /// The `CallStart` that the INVITE is the second half of, and what it asks for.
-    start: Option<(CommandId, StartRequest)>,
+/// What becomes of an INVITE.
+enum Destination {
+    /// It goes where its request URI says, with these headers beside its own.
+    Uri(String, Vec<(String, String)>),
+    /// A phone was asked to place it: for this, and it goes there.
+    Asked(Errand, Way),
+    /// It takes the place of a party (RFC 3891).
+    Place(CallKey, Side),
 }
 
 impl Engine {
@@ -49,33 +52,39 @@ impl Engine {
         };
         let Some((request, _)) = self.ua.invitation(caller) else { return };
         let request = request.clone();
-        let (command, asked) = destination.start.unzip();
         // The caller is known by the URI it was called at, not by what its phone says.
-        let calling = asked.as_ref().map_or(request.from().uri, |asked| &asked.caller);
-        let from = address(&NameAddr { uri: calling, ..request.from() });
-        let headers = asked.as_ref().map(|asked| asked.headers.clone()).unwrap_or_default();
-        let to = address(&NameAddr { uri: &destination.uri, display: b"", ..request.to() });
+        let (errand, way) = match destination {
+            Destination::Place(key, side) => return self.take_place(now, caller, key, side),
+            Destination::Asked(errand, way) => (Some(errand), way),
+            Destination::Uri(uri, headers) => {
+                (None, Way { uri, hop: None, headers, caller: request.from().uri.into() })
+            }
+        };
+        let from = address(&NameAddr { uri: &way.caller, ..request.from() });
+        let to = address(&NameAddr { uri: &way.uri, display: b"", ..request.to() });
         let max_forwards = request.number(Name::MaxForwards).unwrap_or(70).saturating_sub(1);
         let offer = request.body();
         let parties =
-            [Party::new(calling, Reached::Calling), Party::new(&destination.uri, Reached::Calling)];
+            [Party::new(&way.caller, Reached::Calling), Party::new(&way.uri, Reached::Calling)];
         let mut call = Call::new(call_id.clone(), caller, now + RING_TIMEOUT, parties);
         let offer = Some(call.pass(Side::Callee, offer, Role::Offer)).filter(|sdp| !sdp.is_empty());
-        call.start = command;
+        call.errand = errand;
         let key = self.add_call(call);
         self.set_role(caller, key, Side::Caller);
-        if let Some(command) = command {
-            self.on_call_placed(command, key);
+        match errand {
+            Some(Errand::Start(command)) => self.on_call_placed(command, key),
+            Some(Errand::Transfer(transfer)) => self.on_referred_call_placed(transfer, key),
+            None => {}
         }
         let invite = Invite {
-            uri: &destination.uri,
+            uri: &way.uri,
             from: &from,
             to: &to,
             call_id: Some(call_id),
-            hop: None,
+            hop: way.hop,
             max_forwards,
             offer,
-            headers: &headers,
+            headers: &way.headers,
             passed: Some(&request),
         };
         self.call_callee(now, key, &invite);
@@ -111,11 +120,12 @@ impl Engine {
         // RFC 3261 §16.3: what has come too far goes no further.
         let is_tired = request.number(Name::MaxForwards) == Some(0);
         let user = uri.user.filter(|_| is_us).map(str::to_owned);
-        if let Some(user) = user
-            && let Some((command, request)) = self.take_one_time(&user, call_id)
-        {
-            let uri = request.callee.clone();
-            return Ok(Destination { uri, start: Some((command, request)) });
+        if let Some(errand) = user.and_then(|user| self.take_one_time(&user)) {
+            let way = match errand {
+                Errand::Start(command) => self.take_started_call(command, call_id),
+                Errand::Transfer(transfer) => self.take_referred_call(transfer, call_id),
+            };
+            return way.map(|way| Destination::Asked(errand, way)).ok_or(481.into());
         }
         if is_tired {
             return Err(483.into());
@@ -127,10 +137,19 @@ impl Engine {
         if self.by_call_id.get(call_id).is_some_and(|calls| calls.len() >= MAX_PASSES) {
             return Err(482.into());
         }
+        if let Some((key, side)) = self.replaced_party(leg, is_ours)? {
+            return Ok(Destination::Place(key, side));
+        }
         if !is_ours && self.route(&text).is_none() {
             return Err(416.into());
         }
-        Ok(Destination { uri: text, start: None })
+        Ok(Destination::Uri(text, self.replaces_elsewhere(leg)))
+    }
+
+    /// The errand of a URI that works once.
+    fn take_one_time(&mut self, user: &str) -> Option<Errand> {
+        let token = u64::from_str_radix(user, 16).ok().filter(|_| user.len() == 16)?;
+        self.one_time.remove(&token)
     }
 
     /// Something happened to a party of a call.
@@ -147,10 +166,11 @@ impl Engine {
                 self.on_offer_accepted(now, key, side, response.body())
             }
             ua::Event::OfferRefused(_, failure) => self.on_offer_refused(now, key, side, failure),
-            ua::Event::Referred(leg) => self.ua.refuse_refer(now, leg, 603),
+            ua::Event::Referred(leg) => self.on_phone_refer(now, key, side, leg),
             ua::Event::Inside(leg, request) => self.pass_inside(now, key, side, leg, request),
-            // The phone of a `CallStart` that was bridged after all.
-            ua::Event::ReferAnswered(..) | ua::Event::Notified(..) => {}
+            ua::Event::ReferAnswered(..) | ua::Event::Notified(..) => {
+                self.on_referral(now, key, side, &event);
+            }
             ua::Event::Incoming(_)
             | ua::Event::Ended(..)
             | ua::Event::Registered(_)
@@ -176,7 +196,7 @@ impl Engine {
 
     fn on_callee_progress(&mut self, now: Instant, key: CallKey, response: &sip::Response) {
         let Some(call) = self.calls.get_mut(&key) else { return };
-        let (start, call_id) = (call.start, call.call_id.clone());
+        let (errand, call_id) = (call.errand, call.call_id.clone());
         let joins = call.joins;
         // One dialog can have one answer only (RFC 3261 §13.2.1): that of the phone that answers.
         let media = if call.fork.is_wide() { b"" } else { response.body() };
@@ -184,9 +204,9 @@ impl Engine {
             let sdp = call.pass(Side::Caller, media, Role::Answer);
             self.ua.progress(now, caller, response.status, &sdp, Some(response));
         }
-        if let Some(command) = start {
+        if let Some(errand) = errand {
             let step = if media.is_empty() { Step::Ringing } else { Step::EarlyMedia };
-            self.progress(command, Side::Callee, &call_id, step);
+            self.progress(errand, Side::Callee, &call_id, step);
         }
         let media = !response.body().is_empty();
         self.tell_callee(key, if media { Reached::EarlyMedia } else { Reached::Ringing });
@@ -210,11 +230,12 @@ impl Engine {
         }
         call.state = State::Answered;
         let sdp = call.pass_reply(Side::Callee, body);
-        let (caller, start, call_id) = (call.caller, call.start, call.call_id.clone());
+        let (caller, errand, call_id) = (call.caller, call.errand, call.call_id.clone());
         if let Some(caller) = caller {
             self.ua.accept(now, caller, &sdp, Some(response));
         }
-        if let Some(command) = start {
+        // A transfer has ended when it says so.
+        if let Some(Errand::Start(command)) = errand {
             self.progress(command, Side::Callee, &call_id, Step::Answered);
         }
         self.tell_callee(key, Reached::Answered);
@@ -223,7 +244,7 @@ impl Engine {
     /// A party acknowledged our 2xx; its answer, if it owed one, goes to the other.
     fn on_acknowledged(&mut self, now: Instant, key: CallKey, side: Side, body: &[u8]) {
         let Some(call) = self.calls.get_mut(&key) else { return };
-        let (other, start) = (call.leg(side.other()), call.start);
+        let (other, errand) = (call.leg(side.other()), call.errand);
         let first = call.state == State::Answered;
         if first {
             call.state = State::Established;
@@ -235,10 +256,18 @@ impl Engine {
         if first {
             self.tell(key, Change::Established);
         }
-        if let Some(command) = start.filter(|_| first) {
-            self.on_call_up(now, command);
+        if let Some(errand) = errand.filter(|_| first) {
+            self.on_errand_up(now, errand);
         }
-        self.advance_hold(now, key);
+        self.advance(now, key);
+    }
+
+    /// The call that somebody waited for is up.
+    pub(crate) fn on_errand_up(&mut self, now: Instant, errand: Errand) {
+        match errand {
+            Errand::Start(command) => self.on_call_up(now, command),
+            Errand::Transfer(transfer) => self.on_referred_call_up(now, transfer),
+        }
     }
 
     /// Takes down the legs to phones that a flow has no more use for.
@@ -264,11 +293,7 @@ impl Engine {
             call.fork.ended(leg, cause)
         } else {
             call.clear(side);
-            Some(match cause {
-                Cause::Refused(failure) | Cause::Lost(failure) => failure,
-                Cause::Cancelled | Cause::Released => hung_up(None),
-                Cause::Bye(q850) => hung_up(q850),
-            })
+            Some(failure_of(cause))
         };
         if call.state == State::Ending {
             if call.is_over() {
@@ -277,6 +302,10 @@ impl Engine {
             return;
         }
         if let Some(failure) = failure {
+            if self.party_left_transfer(now, key, side, &failure, &ending) {
+                return;
+            }
+            let Some(call) = self.calls.get_mut(&key) else { return };
             // Of several phones it is the best refusal that ends the call, not the last one.
             let refused = || Ending::by_party(side, &Cause::Refused(failure.clone()));
             call.ending = Some(if forked { refused() } else { ending });
@@ -302,11 +331,13 @@ impl Engine {
         };
         call.state = State::Ending;
         call.ending.get_or_insert_with(|| Ending::of(&error));
-        let (legs, start) = (call.legs().collect::<Vec<_>>(), call.start.take());
+        let (legs, errand) = (call.legs().collect::<Vec<_>>(), call.errand.take());
+        let transfer = call.transfer;
         let hold = call.hold.take().and_then(|hold| hold.command());
         let status = match &error {
             Error::Party(Side::Callee, failure) => told(failure.status),
             Error::Party(Side::Caller, _)
+            | Error::Target(_)
             | Error::NoSuchCall
             | Error::Ambiguous(_)
             | Error::InvalidState(_)
@@ -320,11 +351,18 @@ impl Engine {
         if let Some(command) = hold {
             self.report(Event::Done(command, Err(error.clone())));
         }
+        if let Some(transfer) = transfer
+            && self.transfers.get(&transfer).is_some_and(|transfer| !transfer.is_releasing())
+        {
+            self.fail_transfer(now, transfer, error.clone());
+        }
         if legs.is_empty() {
             self.forget_call(key);
         }
-        if let Some(command) = start {
-            self.fail_start(now, command, error);
+        match errand {
+            Some(Errand::Start(command)) => self.fail_start(now, command, error),
+            Some(Errand::Transfer(transfer)) => self.on_referred_call_failed(now, transfer, error),
+            None => {}
         }
     }
 }

@@ -8,3 +8,4 @@ pub(crate) mod hold;
 mod incoming;
 mod register;
 pub(crate) mod start;
+pub(crate) mod transfer;

@@ -88,27 +88,36 @@ impl Engine {
     /// Whether the caller of an unanswered INVITE may call through us: everybody when we are open,
     /// else the next hop, a registered user from where it registered, and who knows a password.
     pub(crate) fn admit(&mut self, now: Instant, caller: LegId) -> Result<(), Refusal> {
-        if self.config.open {
-            return Ok(());
-        }
         let Some((request, source)) = self.ua.invitation(caller) else { return Err(500.into()) };
-        if matches!(&self.next_hop, Some(Hop::Address(hop)) if hop.ip() == source.ip()) {
-            return Ok(());
-        }
-        let from = Uri::parse(request.from().uri).ok().filter(|from| self.is_us(from));
-        let name = from.and_then(|from| user_of(&from));
-        if name.as_ref().is_some_and(|name| self.registrar.is_registered_from(name, source)) {
+        if self.trusts(request.from().uri, source) {
             return Ok(());
         }
         if !self.registrar.has_users() {
             return Err(403.into());
         }
+        let name = self.user_at(request.from().uri);
         match self.registrar.authenticate(now, request, Name::ProxyAuthorization) {
             // Nobody calls in the name of another user of ours.
             Ok(user) if name.as_ref().is_some_and(|name| *name != user) => Err(403.into()),
             Ok(_) => Ok(()),
             Err(denial) => Err(self.challenge(now, 407, name.as_deref(), denial)),
         }
+    }
+
+    /// Whether whoever says to be this URI may use us without a password: everybody when we are
+    /// open, else the next hop, and a user from where it registered.
+    pub(crate) fn trusts(&self, uri: &str, source: SocketAddr) -> bool {
+        self.config.open
+            || matches!(&self.next_hop, Some(Hop::Address(hop)) if hop.ip() == source.ip())
+            || self
+                .user_at(uri)
+                .is_some_and(|name| self.registrar.is_registered_from(&name, source))
+    }
+
+    /// The name of the user of ours that a URI means.
+    fn user_at(&self, uri: &str) -> Option<String> {
+        let uri = Uri::parse(uri).ok().filter(|uri| self.is_us(uri))?;
+        user_of(&uri)
     }
 
     /// A user's bindings have come to their time.

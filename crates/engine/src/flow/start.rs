@@ -26,12 +26,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sip::{Method, Response};
 
-use crate::call::CallKey;
+use crate::call::{CallKey, Errand};
 use crate::description::Description;
 use crate::engine::{Engine, Role, Waiter};
 use crate::error::Error;
 use crate::event::{CommandId, Event, Side, Step};
 use crate::flow::fork::Fork;
+use crate::flow::transfer::Way;
 use crate::limits::{REFER_TIMEOUT, RING_TIMEOUT};
 use crate::ua::{self, Cause, Failure, FailureKind, Invite, LegId};
 use crate::watch::{Party, Reached};
@@ -270,7 +271,7 @@ impl Engine {
         start.phase = Phase::Referring { accepted: false };
         start.deadline = Some(now + REFER_TIMEOUT);
         start.one_time = Some(token);
-        self.one_time.insert(token, command);
+        self.one_time.insert(token, Errand::Start(command));
         let refer_to = format!("sip:{token:016x}@{}", self.ua.identity().sent_by);
         let referred_by = start.request.from.clone().unwrap_or(start.request.callee.clone());
         self.arm_start(command);
@@ -335,15 +336,12 @@ impl Engine {
         self.arm_start(command);
     }
 
-    /// The referred phone calls the one-time URI: gives the command that waits for that, and what
-    /// it asks for.
-    pub(crate) fn take_one_time(
+    /// The caller's phone calls the one-time URI: where that call goes.
+    pub(crate) fn take_started_call(
         &mut self,
-        user: &str,
+        command: CommandId,
         call_id: &Arc<str>,
-    ) -> Option<(CommandId, StartRequest)> {
-        let token = u64::from_str_radix(user, 16).ok().filter(|_| user.len() == 16)?;
-        let command = self.one_time.remove(&token)?;
+    ) -> Option<Way> {
         let start = self.starts.get_mut(&command)?;
         let accepted = start.phase == (Phase::Referring { accepted: true });
         start.phase = Phase::CallingCallee;
@@ -357,7 +355,8 @@ impl Engine {
             self.progress(command, Side::Caller, &helper_call_id, Step::TransferAccepted);
         }
         self.progress(command, Side::Callee, call_id, Step::CallStarted);
-        Some((command, request))
+        let StartRequest { caller, callee, headers, .. } = request;
+        Some(Way { uri: callee, hop: None, headers, caller: caller.into() })
     }
 
     /// The call of a `CallStart` was placed.
@@ -374,7 +373,7 @@ impl Engine {
         start.deadline = None;
         // What becomes of the call from here on is no more this command's.
         if let Some(call) = start.call.and_then(|key| self.calls.get_mut(&key)) {
-            call.start = None;
+            call.errand = None;
             start.made = Some(call.call_id.clone());
         }
         match start.helper {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use sip::{Headers, Request, Writer};
 
-use super::invite::{capabilities, finish};
+use super::invite::finish;
 use super::leg::{Offer, State, Unacked};
 use super::{Allow, Cause, Event, Failure, Leg, LegId, Purpose, UserAgent, q850};
 use crate::dialog::Dialog;
@@ -91,8 +91,9 @@ impl UserAgent {
         self.transactions.respond(now, key, 100, trying.finish());
         self.transactions.set_leg(key, id);
         let allow = Allow::of(&request).unwrap_or_default();
+        let replaces = request.has_token(sip::Name::Supported, "replaces");
         let state = State::Invited { key, request: Box::new(request), source };
-        let leg = Leg { allow, ..Leg::new(dialog, hop, state) };
+        let leg = Leg { allow, replaces, ..Leg::new(dialog, hop, state) };
         self.legs.insert(id, Box::new(leg));
         self.events.push_back(Event::Incoming(id));
     }
@@ -182,7 +183,7 @@ impl UserAgent {
             response.header("Contact", format_args!("<{}>", self.identity.contact));
         }
         if status < 300 || status == 405 {
-            capabilities(&mut response);
+            self.capabilities(&mut response);
         }
         for (name, value) in headers {
             response.header(name, value);

@@ -59,7 +59,7 @@ impl UserAgent {
                 |name: &str| invite.headers.iter().any(|(said, _)| said.eq_ignore_ascii_case(name));
             copy_passed_except(&mut writer, passed, said);
         }
-        capabilities(&mut writer);
+        self.capabilities(&mut writer);
         let offered = invite.offer.is_some();
         let bytes = finish(writer, invite.offer.as_deref());
         let state = State::Inviting { branch, provisional: false, offered, cancel: Cancel::No };
@@ -86,7 +86,7 @@ impl UserAgent {
 
     pub(super) fn on_progress(&mut self, now: Instant, id: LegId, response: Response) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        leg.learn_allow(&response);
+        leg.learn_abilities(&response);
         let State::Inviting { provisional, cancel, .. } = &mut leg.state else { return };
         *provisional = true;
         if matches!(cancel, Cancel::Wanted) {
@@ -106,7 +106,7 @@ impl UserAgent {
         };
         leg.invite = Some(branch);
         leg.dialog.establish(&response);
-        leg.learn_allow(&response);
+        leg.learn_abilities(&response);
         leg.state = State::Established;
         // A peer whose Contact we cannot reach is sought where its INVITE went.
         leg.hop = leg.dialog.hop().unwrap_or(leg.hop.clone());
@@ -185,6 +185,11 @@ impl UserAgent {
         leg.forks.push(Fork { tag: tag.into(), hop: hop.clone(), ack: ack.clone() });
         self.transactions.send(&hop, ack);
         self.send_bye(now, id, &mut dialog, hop, Purpose::Courtesy);
+    }
+
+    /// What an INVITE and its 2xx tell of us.
+    pub(super) fn capabilities(&self, writer: &mut Writer) {
+        writer.header("Allow", ALLOW).header("Supported", self.supported);
     }
 
     /// Acknowledges a 2xx whose offer our user will not answer any more: the media is refused.
@@ -276,9 +281,4 @@ pub(super) fn finish(writer: Writer, sdp: Option<&[u8]>) -> Bytes {
         Some(sdp) if !sdp.is_empty() => writer.body("application/sdp", sdp),
         _ => writer.finish(),
     }
-}
-
-/// What an INVITE and its 2xx tell of us.
-pub(super) fn capabilities(writer: &mut Writer) {
-    writer.header("Allow", ALLOW);
 }

@@ -36,10 +36,14 @@ pub(super) struct Leg {
     /// Answers of other forks: acknowledged and hung up.
     pub(super) forks: Vec<Fork>,
     pub(super) refer: Option<Refer>,
+    /// Whether there was a REFER of the peer before.
+    pub(super) was_referred: bool,
     /// The peer's requests that another leg is to answer.
     pub(super) passing: Vec<Passing>,
     /// The methods that the peer's Allow listed.
     pub(super) allow: Allow,
+    /// Whether the peer's Supported lists `replaces` (RFC 3891).
+    pub(super) replaces: bool,
     /// The user hung up: it hears of nothing but the end.
     pub(super) released: bool,
 }
@@ -124,12 +128,12 @@ pub(super) struct Fork {
 
 /// A REFER that we received, until it is answered, or sent, until its subscription ends.
 pub(super) enum Refer {
-    /// Ours: the phone reports by NOTIFY (RFC 3515 §2.4.4).
-    Sent { branch: Branch },
+    /// Ours, with its number: the phone reports by NOTIFY (RFC 3515 §2.4.4).
+    Sent { branch: Branch, seq: u32 },
     /// The peer's, unanswered.
     Received { key: ServerKey, request: Box<Request>, source: SocketAddr },
-    /// The peer's: we report.
-    Notifying,
+    /// The peer's: we report. Its number tells it from another one in the same dialog.
+    Notifying { id: Option<u32> },
 }
 
 impl Leg {
@@ -146,8 +150,10 @@ impl Leg {
             owed: None,
             forks: Vec::new(),
             refer: None,
+            was_referred: false,
             passing: Vec::new(),
             allow: Allow::default(),
+            replaces: false,
             released: false,
         }
     }
@@ -175,12 +181,16 @@ impl Leg {
     pub(super) fn refresh(&mut self, headers: &Headers) {
         self.dialog.refresh_target(headers);
         self.hop = self.dialog.hop().unwrap_or(self.hop.clone());
-        self.learn_allow(headers);
+        self.learn_abilities(headers);
     }
 
-    pub(super) fn learn_allow(&mut self, headers: &Headers) {
+    /// What the peer can, in a message that may say so.
+    pub(super) fn learn_abilities(&mut self, headers: &Headers) {
         if let Some(allow) = Allow::of(headers) {
             self.allow = allow;
+        }
+        if headers.value(Name::Supported).is_some() {
+            self.replaces = headers.has_token(Name::Supported, "replaces");
         }
     }
 }

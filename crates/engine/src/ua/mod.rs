@@ -12,6 +12,7 @@ mod leg;
 mod offer;
 mod refer;
 mod register;
+mod replaces;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -33,6 +34,9 @@ pub use crate::transaction::{Output, ServerKey};
 
 /// The methods we take, as our Allow header lists them.
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY, INFO, MESSAGE";
+
+/// The extensions we know, as our Supported header lists them.
+const SUPPORTED: &str = "replaces";
 
 /// What happened to a leg, or beside all legs.
 #[derive(Debug)]
@@ -169,6 +173,8 @@ enum Purpose {
 /// Legs on top of transactions.
 pub struct UserAgent {
     identity: Identity,
+    /// The extensions that we know.
+    supported: &'static str,
     ids: Ids,
     transactions: Transactions<Owner>,
     /// Boxed: a table of pointers costs little where most of its places are empty.
@@ -197,6 +203,7 @@ impl UserAgent {
         let hash = Keyed::new(ids.key());
         Self {
             identity,
+            supported: SUPPORTED,
             ids,
             transactions: Transactions::new(hash),
             legs: hash.map(),
@@ -211,6 +218,11 @@ impl UserAgent {
     /// How we appear to others.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// Knows no extension from now on, as simple phones do.
+    pub fn forget_extensions(&mut self) {
+        self.supported = "";
     }
 
     /// A datagram from the network. What cannot be parsed is answered 400 or dropped.
@@ -307,7 +319,7 @@ impl UserAgent {
             response.header("Allow", ALLOW);
         }
         if capabilities {
-            response.header("Accept", "application/sdp").header("Supported", "");
+            response.header("Accept", "application/sdp").header("Supported", self.supported);
         }
         response
     }
@@ -413,7 +425,7 @@ impl UserAgent {
         source: SocketAddr,
         merged: bool,
     ) {
-        if let Some(status) = refusal(&request, merged) {
+        if let Some(status) = refusal(&request, merged, self.supported) {
             return self.refuse_request(now, key, &request, source, status);
         }
         let Some(tag) = request.to_tag() else {
@@ -522,15 +534,15 @@ impl UserAgent {
             Some(Refer::Received { key, request, source }) => {
                 self.refuse_request(now, key, &request, source, 481);
             }
-            Some(Refer::Sent { branch }) => self.transactions.abandon(now, branch),
-            Some(Refer::Notifying) | None => {}
+            Some(Refer::Sent { branch, .. }) => self.transactions.abandon(now, branch),
+            Some(Refer::Notifying { .. }) | None => {}
         }
         self.events.push_back(Event::Ended(id, cause));
     }
 }
 
 /// What every user agent refuses, before it looks at the method (RFC 3261 §8.2).
-fn refusal(request: &Request, merged: bool) -> Option<u16> {
+fn refusal(request: &Request, merged: bool, supported: &str) -> Option<u16> {
     let is_sdp = |content: &str| content.eq_ignore_ascii_case("application/sdp");
     if merged {
         return Some(482);
@@ -544,7 +556,11 @@ fn refusal(request: &Request, merged: bool) -> Option<u16> {
     if request.method == Method::Other && request.to_tag().is_none() {
         return Some(501);
     }
-    let is_known = |option: &[u8]| request.method == Method::Register && option == b"path";
+    let is_known = |option: &[u8]| match request.method {
+        Method::Register => option == b"path",
+        Method::Invite => supported.as_bytes().eq_ignore_ascii_case(option),
+        _ => false,
+    };
     if !request.values(Name::Require).all(is_known) {
         return Some(420);
     }

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sip::{Method, Request, Response};
 
-use super::invite::{capabilities, finish};
+use super::invite::finish;
 use super::leg::{Offer, State, Unacked};
-use super::{Event, Failure, Leg, LegId, Owner, Purpose, UserAgent};
+use super::{ALLOW, Event, Failure, Leg, LegId, Owner, Purpose, UserAgent};
 use crate::ids::Branch;
 use crate::limits::{MAX_GLARE_RETRIES, RING_TIMEOUT};
 use crate::timer::T1X64;
@@ -37,6 +37,24 @@ impl UserAgent {
         }
     }
 
+    /// Takes back a re-INVITE of ours that waits to be sent, or asks the peer to give up one that it
+    /// has: then it is still answered. False when nothing is left to be answered.
+    pub(crate) fn withdraw_offer(&mut self, now: Instant, id: LegId) -> bool {
+        let Some(leg) = self.legs.get_mut(&id) else { return false };
+        leg.waiting = None;
+        match leg.offer {
+            Offer::Sent { .. } => {
+                self.cancel_offer(now, id);
+                true
+            }
+            Offer::Backoff { .. } => {
+                leg.offer = Offer::None;
+                false
+            }
+            Offer::None | Offer::Received { .. } => false,
+        }
+    }
+
     /// Whether a re-INVITE is under way, ours or the peer's.
     pub(crate) fn is_offering(&self, id: LegId) -> bool {
         let idle = |leg: &Leg| matches!(leg.offer, Offer::None) && leg.waiting.is_none();
@@ -61,7 +79,7 @@ impl UserAgent {
         let Some((key, request, source)) = self.take_offer(now, id) else { return };
         let mut response = sip::respond(&request, 200, "", source);
         response.header("Contact", format_args!("<{}>", self.identity.contact));
-        capabilities(&mut response);
+        self.capabilities(&mut response);
         let bytes = finish(response, Some(sdp));
         if let Some(leg) = self.legs.get_mut(&id) {
             leg.unacked = Some(Unacked::new(now, key, request.cseq().number, bytes.clone()));
@@ -168,7 +186,7 @@ impl UserAgent {
         let seq = leg.dialog.next_seq();
         let mut writer = leg.dialog.request(Method::Invite, seq, branch, &self.identity);
         writer.header("Contact", format_args!("<{}>", self.identity.contact));
-        capabilities(&mut writer);
+        writer.header("Allow", ALLOW).header("Supported", self.supported);
         let bytes = finish(writer, body.as_deref());
         leg.offer = Offer::Sent { branch, body, give_up: now + T1X64, progressed: false, attempt };
         let owner = Owner { leg: id, purpose: Purpose::Offer };

@@ -23,7 +23,7 @@ impl UserAgent {
         writer.header("Contact", format_args!("<{}>", self.identity.contact));
         writer.header("Refer-To", format_args!("<{refer_to}>"));
         writer.header("Referred-By", format_args!("<{referred_by}>"));
-        leg.refer = Some(Refer::Sent { branch });
+        leg.refer = Some(Refer::Sent { branch, seq });
         let (hop, bytes) = (leg.hop.clone(), writer.finish());
         let owner = Owner { leg: id, purpose: Purpose::Refer };
         if self.transactions.request(now, branch, Method::Refer, hop, bytes, owner).is_err() {
@@ -33,28 +33,38 @@ impl UserAgent {
 
     /// Stops asking, when the peer has not answered our REFER in time. Its reports are still taken.
     pub fn abandon_refer(&mut self, now: Instant, id: LegId) {
-        if let Some(Refer::Sent { branch }) = self.legs.get(&id).and_then(|leg| leg.refer.as_ref())
+        if let Some(Refer::Sent { branch, .. }) =
+            self.legs.get(&id).and_then(|leg| leg.refer.as_ref())
         {
             self.transactions.abandon(now, *branch);
         }
     }
 
-    /// The REFER that waits for an answer.
-    pub fn referred(&self, id: LegId) -> Option<&Request> {
+    /// Wants to hear no more of our REFER: whatever the peer still reports is answered 481, which
+    /// ends the subscription there, too (RFC 6665 §4.1.3).
+    pub fn forget_refer(&mut self, now: Instant, id: LegId) {
+        self.abandon_refer(now, id);
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.refer.take_if(|refer| matches!(refer, Refer::Sent { .. }));
+        }
+    }
+
+    /// The REFER that waits for an answer, and where it came from.
+    pub fn referred(&self, id: LegId) -> Option<(&Request, SocketAddr)> {
         match self.legs.get(&id)?.refer.as_ref()? {
-            Refer::Received { request, .. } => Some(request),
-            Refer::Sent { .. } | Refer::Notifying => None,
+            Refer::Received { request, source, .. } => Some((request, *source)),
+            Refer::Sent { .. } | Refer::Notifying { .. } => None,
         }
     }
 
     /// Accepts the peer's REFER: 202. The reports that follow are the user's to send.
     pub fn accept_refer(&mut self, now: Instant, id: LegId) {
-        self.answer_refer(now, id, 202, Some(Refer::Notifying));
+        self.answer_refer(now, id, 202);
     }
 
     /// Refuses the peer's REFER.
     pub fn refuse_refer(&mut self, now: Instant, id: LegId, status: u16) {
-        self.answer_refer(now, id, status, None);
+        self.answer_refer(now, id, status);
     }
 
     /// Reports how the call that the peer asked for stands: the status line of its answer. With
@@ -62,17 +72,20 @@ impl UserAgent {
     pub fn notify(&mut self, now: Instant, id: LegId, status: Option<u16>, last: bool) {
         let branch = self.ids.branch();
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        if !matches!(leg.refer, Some(Refer::Notifying)) || !matches!(leg.state, State::Established)
-        {
+        let (Some(Refer::Notifying { id: package_id }), State::Established) =
+            (&leg.refer, &leg.state)
+        else {
             return;
-        }
+        };
+        // RFC 3515 §2.4.6: a second REFER in a dialog is told from the first by its number.
+        let event = package_id.map_or("refer".to_owned(), |id| format!("refer;id={id}"));
         if last {
             leg.refer = None;
         }
         let seq = leg.dialog.next_seq();
         let mut writer = leg.dialog.request(Method::Notify, seq, branch, &self.identity);
         writer.header("Contact", format_args!("<{}>", self.identity.contact));
-        writer.header("Event", "refer");
+        writer.header("Event", event);
         let state = if last { "terminated;reason=noresource" } else { "active;expires=60" };
         writer.header("Subscription-State", state);
         let bytes = match status {
@@ -88,12 +101,26 @@ impl UserAgent {
         let _ = self.transactions.request(now, branch, Method::Notify, hop, bytes, owner);
     }
 
-    fn answer_refer(&mut self, now: Instant, id: LegId, status: u16, next: Option<Refer>) {
+    fn answer_refer(&mut self, now: Instant, id: LegId, status: u16) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        let Some(Refer::Received { key, request, source }) = leg.refer.take() else { return };
-        leg.refer = next;
+        let Some(Refer::Received { key, request, source }) =
+            leg.refer.take_if(|refer| matches!(refer, Refer::Received { .. }))
+        else {
+            return;
+        };
+        // RFC 4488 §4: the peer wants no reports, and there is no subscription.
+        let unwatched = request.text(Name::ReferSub).is_some_and(|value| {
+            value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("false")
+        });
+        if status < 300 && !unwatched {
+            let number = std::mem::replace(&mut leg.was_referred, true);
+            leg.refer = Some(Refer::Notifying { id: number.then_some(request.cseq().number) });
+        }
         let mut response = sip::respond(&request, status, "", source);
         response.header("Contact", format_args!("<{}>", self.identity.contact));
+        if status < 300 && unwatched {
+            response.header("Refer-Sub", "false");
+        }
         self.respond(now, key, response, status);
     }
 
@@ -119,8 +146,8 @@ impl UserAgent {
         self.refuse_request(now, key, &request, source, status);
     }
 
-    /// A report on our REFER. It is read without its `id`, for phones leave it out or not, and also
-    /// when the leg is closing, for the last report and our BYE often cross.
+    /// A report on our REFER: its `id`, which phones leave out or not, must not name another one. It
+    /// is read also when the leg is closing, for the last report and our BYE often cross.
     pub(super) fn on_notify(
         &mut self,
         now: Instant,
@@ -132,7 +159,11 @@ impl UserAgent {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let status = match request.text(Name::Event).map(sip::Event::parse) {
             Some(Ok(event)) if event.package.eq_ignore_ascii_case("refer") => {
-                if matches!(leg.refer, Some(Refer::Sent { .. })) { 200 } else { 481 }
+                let is_of = |seq: u32| event.id.is_none_or(|id| id.parse() == Ok(seq));
+                match leg.refer {
+                    Some(Refer::Sent { seq, .. }) if is_of(seq) => 200,
+                    _ => 481,
+                }
             }
             // The other party's, who may have subscribed.
             Some(Ok(_)) => return self.on_inside(now, id, key, request, source),

@@ -348,6 +348,7 @@ fn told(world: &World) -> u16 {
         PhoneEvent::Closed(..)
         | PhoneEvent::Ringing(..)
         | PhoneEvent::Established(_)
+        | PhoneEvent::Transfer(..)
         | PhoneEvent::Received(..)
         | PhoneEvent::Registered(_) => None,
     });

@@ -63,6 +63,7 @@ fn a_digit_is_passed_and_its_answer_comes_back() {
         PhoneEvent::Received(_, text) => Some((*phone, text.as_str())),
         PhoneEvent::Ringing(..)
         | PhoneEvent::Established(_)
+        | PhoneEvent::Transfer(..)
         | PhoneEvent::Closed(..)
         | PhoneEvent::Registered(_) => None,
     });

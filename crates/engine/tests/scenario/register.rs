@@ -23,6 +23,7 @@ fn registered(world: &World) -> Vec<(usize, u16)> {
         PhoneEvent::Registered(status) => Some((*phone, *status)),
         PhoneEvent::Ringing(..)
         | PhoneEvent::Established(_)
+        | PhoneEvent::Transfer(..)
         | PhoneEvent::Received(..)
         | PhoneEvent::Closed(..) => None,
     });

@@ -308,6 +308,7 @@ fn the_callers_phone_shows_the_callee_and_the_callees_the_caller() {
         let rings = world.shown.iter().filter_map(|(phone, event)| match event {
             PhoneEvent::Ringing(_, from) => Some((*phone, from.as_str())),
             PhoneEvent::Established(_)
+            | PhoneEvent::Transfer(..)
             | PhoneEvent::Received(..)
             | PhoneEvent::Closed(..)
             | PhoneEvent::Registered(_) => None,

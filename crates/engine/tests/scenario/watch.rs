@@ -70,10 +70,10 @@ fn a_call_keeps_who_the_parties_are_and_how_far_they_got() {
     let notes = ladder.lines().filter(|line| line.contains("reached"));
     let notes = notes.map(|line| line.split('|').next().unwrap_or_default().trim_end());
     expect![[r#"
-        1000   Calling Party { uri: "sip:alice@127.0.0.1:5071", reached: Calling, held: false }
-        1000   Party { uri: "sip:bob@127.0.0.1:5072", reached: Ringing, held: false }
-        3000   Established Party { uri: "sip:alice@127.0.0.1:5071", reached: Answered, held: false }
-        3000   Party { uri: "sip:bob@127.0.0.1:5072", reached: Answered, held: false }"#]]
+        1000   Calling Party { uri: "sip:alice@127.0.0.1:5071", call_id: None, reached: Calling, held: false }
+        1000   Party { uri: "sip:bob@127.0.0.1:5072", call_id: None, reached: Ringing, held: false }
+        3000   Established Party { uri: "sip:alice@127.0.0.1:5071", call_id: None, reached: Answered, held: false }
+        3000   Party { uri: "sip:bob@127.0.0.1:5072", call_id: None, reached: Answered, held: false }"#]]
     .assert_eq(&notes.collect::<Vec<_>>().join("\n"));
 }
 

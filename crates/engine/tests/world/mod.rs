@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod transfers;
 mod watch;
 mod watcher;
 
@@ -61,8 +62,8 @@ pub(crate) struct World {
     in_flight: BTreeMap<(Instant, u64), (SocketAddr, SocketAddr, Bytes)>,
     arrivals: u64,
     pub(crate) ladder: Ladder,
-    /// The last lane that is drawn. Whoever stands further right is drawn there too.
-    last_lane: usize,
+    /// The lanes that are drawn. Whoever stands further right is drawn in the last one.
+    lanes: Vec<&'static str>,
     next_command: u64,
     /// How each command ended.
     pub(crate) done: HashMap<CommandId, Result<Option<String>, Error>>,
@@ -72,6 +73,8 @@ pub(crate) struct World {
     pub(crate) shown: Vec<(usize, PhoneEvent)>,
     /// Calls by their names, as a watcher has them.
     pub(crate) watched: BTreeMap<CallKey, CallView>,
+    /// How often a party became another one.
+    pub(crate) transferred: u64,
     /// Whether the ladder shows what a watcher is told, marked `*`.
     pub(crate) show_watcher: bool,
     watch: Watch,
@@ -116,13 +119,14 @@ impl World {
             in_flight: BTreeMap::new(),
             arrivals: 0,
             ladder: Ladder::new(&["call-api", "caller", "callee"]),
-            last_lane: 2,
+            lanes: vec!["call-api", "caller", "callee"],
             next_command: 0,
             done: HashMap::new(),
             events: Vec::new(),
             progress: Vec::new(),
             shown: Vec::new(),
             watched: BTreeMap::new(),
+            transferred: 0,
             show_watcher: false,
             watch: Watch::default(),
         }
@@ -142,14 +146,14 @@ impl World {
     }
 
     /// Draws the third phone too, under this name. To be said first.
-    pub(crate) fn show_other(&mut self, name: &str) {
-        self.ladder = Ladder::new(&["call-api", "caller", "callee", name]);
-        self.last_lane = 3;
+    pub(crate) fn show_other(&mut self, name: &'static str) {
+        self.lanes = vec!["call-api", "caller", "callee", name];
+        self.draw_from_here();
     }
 
     /// Draws only what comes from here on.
     pub(crate) fn draw_from_here(&mut self) {
-        self.ladder = Ladder::new(&["call-api", "caller", "callee"]);
+        self.ladder = Ladder::new(&self.lanes);
     }
 
     /// Lets the engine start a call between the first two phones.
@@ -283,7 +287,7 @@ impl World {
     pub(crate) fn inject(&mut self, from: SocketAddr, datagram: &[u8]) {
         if let Some(lane) = lane(from) {
             let at = self.now - self.epoch;
-            self.ladder.message(at, lane.min(self.last_lane), 0, datagram, false);
+            self.ladder.message(at, lane.min(self.last_lane()), 0, datagram, false);
         }
         self.watch.received(&Bytes::copy_from_slice(datagram));
         self.engine.handle(
@@ -363,6 +367,10 @@ impl World {
         self.watch.assert_settled(&self.ladder);
     }
 
+    fn last_lane(&self) -> usize {
+        self.lanes.len() - 1
+    }
+
     fn command(&mut self, text: &str) -> CommandId {
         self.next_command += 1;
         self.note(text);
@@ -439,10 +447,10 @@ impl World {
     }
 
     fn transmit(&mut self, from: SocketAddr, to: SocketAddr, mut bytes: Bytes) {
-        let (from_lane, to_lane) = (lane(from).unwrap_or(0), lane(to));
+        let (from_lane, to_lane, last) = (lane(from).unwrap_or(0), lane(to), self.last_lane());
         if let Some(rewrite) = &mut self.rewrite {
             let text = String::from_utf8_lossy(&bytes);
-            bytes = rewrite(from_lane, to_lane.unwrap_or(self.last_lane), &text).into();
+            bytes = rewrite(from_lane, to_lane.unwrap_or(last), &text).into();
         }
         let message = Message::parse(bytes.clone()).unwrap_or_else(|error| {
             panic!("sent a broken message: {error}\n{}", String::from_utf8_lossy(&bytes))
@@ -452,8 +460,8 @@ impl World {
             None => Fate::Lost,
         };
         let at = self.now - self.epoch;
-        let shown = |lane: usize| lane.min(self.last_lane);
-        let (left, right) = (shown(from_lane), shown(to_lane.unwrap_or(self.last_lane)));
+        let shown = |lane: usize| lane.min(last);
+        let (left, right) = (shown(from_lane), shown(to_lane.unwrap_or(last)));
         self.ladder.message(at, left, right, &bytes, fate == Fate::Lost);
         self.sent.push((from_lane, message));
         let arrivals = match fate {

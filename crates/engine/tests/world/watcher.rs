@@ -25,10 +25,13 @@ impl World {
                     assert!(before.reached <= now.reached, "{change:?} goes back\n{ladder}");
                 }
                 assert!(before.stage as u8 <= call.stage as u8, "{change:?} goes back\n{ladder}");
-                let differs = change == Change::Ended || before != call;
+                // Another phone may have the same URI.
+                let is_told = matches!(change, Change::Ended | Change::Transferred(_));
+                let differs = is_told || before != call;
                 assert!(differs, "{change:?} changes nothing\n{ladder}");
             }
         }
+        self.transferred += u64::from(matches!(change, Change::Transferred(_)));
         if change == Change::Ended {
             self.watched.remove(&call.name);
         }
@@ -57,6 +60,7 @@ fn told(change: Change, ending: Option<&Ending>) -> String {
         let by = match ending.by {
             EndedBy::Party(by) => side(by),
             EndedBy::Command => "command",
+            EndedBy::Transfer => "transfer",
             EndedBy::Engine => "server",
         };
         let status = ending.status.as_ref();
@@ -72,6 +76,7 @@ fn told(change: Change, ending: Option<&Ending>) -> String {
         Change::Established => "* CALL_ESTABLISHED".to_owned(),
         Change::Held(held) => format!("* CALL_HOLD {}", side(held)),
         Change::Unheld(back) => format!("* CALL_UNHOLD {}", side(back)),
+        Change::Transferred(side_) => format!("* CALL_TRANSFER {}", side(side_)),
         Change::Ending => format!("* CALL_ENDING{why}"),
         Change::Ended => format!("* CALL_END{why}"),
     }

@@ -119,6 +119,7 @@ pub fn call(event: engine::CallEvent) -> CallEvent {
         Change::Established => CallChange::Established,
         Change::Held(at) => CallChange::Held(side(at)),
         Change::Unheld(at) => CallChange::Unheld(side(at)),
+        Change::Transferred(at) => CallChange::Transferred(side(at)),
         Change::Ending => CallChange::Ending,
         Change::Ended => CallChange::Ended,
     };
@@ -133,6 +134,7 @@ pub fn call(event: engine::CallEvent) -> CallEvent {
         by: match ending.by {
             engine::EndedBy::Party(by) => EndedBy::Party(side(by)),
             engine::EndedBy::Command => EndedBy::Command,
+            engine::EndedBy::Transfer => EndedBy::Transfer,
             engine::EndedBy::Engine => EndedBy::Server,
         },
         status: ending.status,
@@ -150,7 +152,8 @@ fn party(party: &engine::Party) -> Party {
         engine::Reached::EarlyMedia => Reached::EarlyMedia,
         engine::Reached::Answered => Reached::Answered,
     };
-    Party { uri: SipUri::parse(&party.uri), reached, held: party.held }
+    let callid = party.call_id.as_deref().and_then(call_id);
+    Party { uri: SipUri::parse(&party.uri), callid, reached, held: party.held }
 }
 
 fn side(side: engine::Side) -> Side {
@@ -167,23 +170,23 @@ fn failure(error: Error) -> CommandError {
         Error::Ambiguous(_) | Error::InvalidState(_) | Error::Superseded => {
             CommandError::InvalidState(text)
         }
-        Error::Party(side, failure) => {
-            let origin = match side {
-                engine::Side::Caller => Origin::Caller,
-                engine::Side::Callee => Origin::Callee,
-            };
-            match failure.kind {
-                FailureKind::TimedOut => CommandError::Timeout { origin },
-                FailureKind::Answered | FailureKind::Unreachable => CommandError::Sip {
-                    origin,
-                    code: failure.status,
-                    reason: failure.reason,
-                    q850: failure.q850.and_then(|cause| u8::try_from(cause).ok()),
-                },
-            }
-        }
+        Error::Party(engine::Side::Caller, failure) => failed(Origin::Caller, failure),
+        Error::Party(engine::Side::Callee, failure) => failed(Origin::Callee, failure),
+        Error::Target(failure) => failed(Origin::Target, failure),
         Error::Full => CommandError::RateLimited(text),
         Error::Bug => CommandError::Internal(text),
+    }
+}
+
+fn failed(origin: Origin, failure: engine::Failure) -> CommandError {
+    match failure.kind {
+        FailureKind::TimedOut => CommandError::Timeout { origin },
+        FailureKind::Answered | FailureKind::Unreachable => CommandError::Sip {
+            origin,
+            code: failure.status,
+            reason: failure.reason,
+            q850: failure.q850.and_then(|cause| u8::try_from(cause).ok()),
+        },
     }
 }
 

@@ -124,6 +124,8 @@ struct LegShown<'a> {
     leg: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     uri: Option<&'a SipUri>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    callid: Option<&'a CallId>,
     state: &'static str,
     held: bool,
 }
@@ -159,6 +161,7 @@ fn call_event(change: CallChange, call: &CallRecord, time: SystemTime, mark: &Ma
         CallChange::Established => ("CALL_ESTABLISHED", None),
         CallChange::Held(side) => ("CALL_HOLD", Some(side)),
         CallChange::Unheld(side) => ("CALL_UNHOLD", Some(side)),
+        CallChange::Transferred(side) => ("CALL_TRANSFER", Some(side)),
         CallChange::Ending => ("CALL_ENDING", None),
         CallChange::Ended => ("CALL_END", None),
     };
@@ -192,7 +195,13 @@ fn party<'a>(leg: &'static str, party: &'a Party) -> LegShown<'a> {
         Reached::EarlyMedia => "early_media",
         Reached::Answered => "answered",
     };
-    LegShown { leg, uri: party.uri.as_ref(), state, held: party.held }
+    LegShown {
+        leg,
+        uri: party.uri.as_ref(),
+        callid: party.callid.as_ref(),
+        state,
+        held: party.held,
+    }
 }
 
 fn ended(ending: &Ending) -> EndShown<'_> {
@@ -200,6 +209,7 @@ fn ended(ending: &Ending) -> EndShown<'_> {
         origin: match ending.by {
             EndedBy::Party(side) => leg(side),
             EndedBy::Command => "command",
+            EndedBy::Transfer => "transfer",
             EndedBy::Server => "server",
         },
         sip_code: ending.status.as_ref().map(|(code, _)| *code),

@@ -290,10 +290,10 @@ fn an_update_before_the_answer_is_405_and_the_phone_rings_on() {
 }
 
 #[test]
-fn a_refer_of_a_party_is_declined() {
+fn a_refer_that_asks_for_no_one_call_is_refused() {
     let mut call = Call::established();
-    let refer = call.by_caller("REFER", 2).set("Refer-To", "<sip:cindy@192.0.2.30>");
-    the(&call.wire.receive(CALLER, refer), "603");
+    let bye = call.by_caller("REFER", 2).set("Refer-To", "<sip:cindy@192.0.2.30;method=BYE>");
+    the(&call.wire.receive(CALLER, bye), "603");
     let two = call.by_caller("REFER", 3).set("Refer-To", "<sip:a@192.0.2.30>, <sip:b@192.0.2.30>");
     the(&call.wire.receive(CALLER, two), "400");
     the(&call.wire.receive(CALLER, call.by_caller("REFER", 4)), "400");
