@@ -23,6 +23,7 @@ mod start_caller_failures;
 mod start_caller_leaves;
 mod start_refer_failures;
 mod transfer_blind;
+mod transfer_blind_failures;
 mod watch;
 
 use std::time::Duration;

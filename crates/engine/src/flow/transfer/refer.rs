@@ -159,7 +159,6 @@ impl Engine {
             (Error::Target(failure), Mode::Auto)
                 if is_attended && is_there && failure.kind == FailureKind::Answered =>
             {
-                self.forget_referral(now, call, side);
                 self.call_target(now, key);
             }
             _ => self.fail_transfer(now, key, error),

@@ -42,8 +42,8 @@ impl Engine {
         let Transfer { call, side, to, phase, .. } = transfer;
         match phase {
             Phase::Referring { .. } => self.forget_referral(now, call, side),
+            // The phone still reports what became of its call; nobody need hear it.
             Phase::Placed(new) => {
-                self.forget_referral(now, call, side);
                 if let Some(key) = new {
                     if let Some(call) = self.calls.get_mut(&key) {
                         call.errand = None;
