@@ -32,18 +32,19 @@ impl Engine {
     /// Calls the target, or asks the target's phone for an offer if it is in another call.
     pub(super) fn call_target(&mut self, now: Instant, key: TransferKey) {
         let Some(transfer) = self.transfers.get(&key) else { return };
-        let (side, to, was_accepted) = (
-            transfer.side,
-            transfer.to.clone(),
-            !matches!(transfer.phase, Phase::Referring { accepted: false }),
-        );
+        let (side, to) = (transfer.side, transfer.to.clone());
+        // What its phone had begun was told then.
+        let was_accepted = !matches!(transfer.phase, Phase::Referring { accepted: false });
+        let was_placed = matches!(transfer.phase, Phase::Placed(_));
         let Some(call) = self.calls.get(&transfer.call) else { return };
         let call_id = call.call_id.clone();
         let (goes, headers) = (transfer.goes.clone(), transfer.headers_to_target());
         if !was_accepted {
             self.progress(key, side, &call_id, Step::TransferAccepted);
         }
-        self.progress(key, side.other(), &call_id, Step::CallStarted);
+        if !was_placed {
+            self.progress(key, side.other(), &call_id, Step::CallStarted);
+        }
         let To::Uri(uri) = to else {
             self.set_phase(key, Phase::Asking { asked: false }, Some(now + HOLD_TIMEOUT));
             return self.advance_transfer(now, key);
