@@ -25,6 +25,7 @@ mod start_refer_failures;
 mod transfer_attended;
 mod transfer_blind;
 mod transfer_blind_failures;
+mod transfer_by_phone;
 mod watch;
 
 use std::time::Duration;
