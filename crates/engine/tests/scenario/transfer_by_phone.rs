@@ -413,7 +413,7 @@ fn reported(world: &World, phone: usize) -> Vec<u16> {
 }
 
 /// bob's calls: first that with alice.
-fn bobs(w: &World) -> [engine::ua::LegId; 2] {
+pub(crate) fn bobs(w: &World) -> [engine::ua::LegId; 2] {
     let calls = w.phones[CALLEE].calls();
     let invited = |leg| {
         w.sent.iter().any(|(from, message)| {

@@ -151,9 +151,9 @@ impl World {
         self.draw_from_here();
     }
 
-    /// Draws only what comes from here on.
-    pub(crate) fn draw_from_here(&mut self) {
-        self.ladder = Ladder::new(&self.lanes);
+    /// Draws only what comes from here on. Returns what was drawn.
+    pub(crate) fn draw_from_here(&mut self) -> Ladder {
+        std::mem::replace(&mut self.ladder, Ladder::new(&self.lanes))
     }
 
     /// Lets the engine start a call between the first two phones.

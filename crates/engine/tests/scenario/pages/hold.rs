@@ -8,7 +8,7 @@ use sip::Method;
 use super::page::{self, Row};
 use crate::call_hold::{established, steps};
 use crate::play;
-use crate::world::{CALLEE, CALLER, World};
+use crate::world::{CALLEE, CALLER, OTHER, World};
 
 #[test]
 fn a_hold_of_one_party_and_its_end_are_rfc_5359_2_1() {
@@ -57,6 +57,26 @@ fn the_end_of_both_holds_is_twice_that_of_rfc_5359_2_1() {
     });
     let file = expect_file!["../../../../../docs/flows/unhold.txt"];
     page::check_ladder(&page.unwrap_or_default(), UNHOLD, RFC_5359_2_1_UNHOLD, &file);
+}
+
+#[test]
+fn a_consultation_hold_is_rfc_5359_2_2() {
+    let world = play(|w| {
+        let call = crate::transfer_blind::established(w);
+        w.call_hold(&call, Some(Side::Caller), true);
+        w.run_until(2000);
+        let target = w.phones[OTHER].uri();
+        w.dial(CALLEE, &target);
+        w.run_until(4000);
+        let consultation = w.last_call_id().expect("bob calls cindy");
+        w.end(&consultation);
+        w.run_until(5000);
+        w.call_hold(&call, Some(Side::Caller), false);
+        w.run_until(6000);
+        w.hang_up(CALLER);
+    });
+    let file = expect_file!["../../../../../docs/flows/consultation_hold.txt"];
+    page::check(&world, CONSULTATION_HOLD, RFC_5359_2_2, &file);
 }
 
 #[test]
@@ -216,5 +236,57 @@ const RFC_3264_8: &[Row] = &[
         rfc: "offer -> caller, answer <- caller",
         ours: &[9, 11, 12],
         why: "The caller is asked back: CALL_UNHOLD. Then the error is told, and it is the callee's.",
+    },
+];
+
+const CONSULTATION_HOLD: &str = "\
+Consultation hold: CallHold, and a call meanwhile (RFC 5359 §2.2)
+=================================================================
+
+In the RFC Alice calls Bob, who holds her, calls Carol, comes back and goes on. Here the caller is Alice,
+the callee Bob and the target Carol. A client holds the caller, Bob's phone calls Carol, a client ends
+that call and takes the caller back. The RFC's proxy is call-api. F1 to F9, the first call, are left out.";
+
+const RFC_5359_2_2: &[Row] = &[
+    Row {
+        rfc: "F10 INVITE (hold), Bob -> proxy",
+        ours: &[],
+        why: "The client's CallHold stands for it.",
+    },
+    Row { rfc: "F11 INVITE (hold), proxy -> Alice", ours: &[1], why: "As in hold.txt." },
+    Row { rfc: "", ours: &[2, 20], why: "The phone's own, which the RFC leaves out." },
+    Row { rfc: "F12 200 OK, Alice -> proxy", ours: &[3], why: "CALL_HOLD." },
+    Row {
+        rfc: "F13 200 OK, F14 ACK",
+        ours: &[],
+        why: "Between Bob and the proxy, where the client's command is here.",
+    },
+    Row { rfc: "F15 ACK, proxy -> Alice", ours: &[4], why: "" },
+    Row { rfc: "F16, F17 INVITE, Bob -> Carol", ours: &[5, 7], why: "" },
+    Row { rfc: "F18 100 Trying, proxy -> Bob", ours: &[6], why: "" },
+    Row { rfc: "", ours: &[8], why: "Carol's own." },
+    Row { rfc: "F19, F20 180 Ringing, Carol -> Bob", ours: &[9, 10], why: "" },
+    Row { rfc: "F21, F22 200 OK, Carol -> Bob", ours: &[11, 13], why: "" },
+    Row { rfc: "F23, F24 ACK, Bob -> Carol", ours: &[12, 14], why: "One in each dialog." },
+    Row {
+        rfc: "F25, F26 BYE, Bob -> Carol",
+        ours: &[15, 16],
+        why: "The client's CallEnd: call-api says it to both.",
+    },
+    Row { rfc: "F27, F28 200 OK, Carol -> Bob", ours: &[17, 18], why: "" },
+    Row {
+        rfc: "F29 INVITE, Bob -> proxy",
+        ours: &[],
+        why: "The client's CallUnHold stands for it.",
+    },
+    Row { rfc: "F30 INVITE, proxy -> Alice", ours: &[19], why: "" },
+    Row { rfc: "F31 200 OK, Alice -> proxy", ours: &[21], why: "CALL_UNHOLD." },
+    Row { rfc: "F32 200 OK, F33 ACK", ours: &[], why: "Between Bob and the proxy." },
+    Row { rfc: "F34 ACK, proxy -> Alice", ours: &[22], why: "" },
+    Row { rfc: "F35, F36 BYE, Alice -> Bob", ours: &[23, 25], why: "" },
+    Row {
+        rfc: "F37, F38 200 OK, Bob -> Alice",
+        ours: &[24, 26],
+        why: "Each dialog answers for itself.",
     },
 ];

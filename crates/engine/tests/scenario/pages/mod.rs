@@ -3,6 +3,7 @@
 
 mod hold;
 mod page;
+mod transfer;
 
 use std::time::Duration;
 
@@ -55,6 +56,34 @@ fn call_end_says_bye_to_both_as_in_rfc_3261_15() {
     });
     let file = expect_file!["../../../../../docs/flows/call_end.txt"];
     page::check(&world, CALL_END, RFC_3261_15, &file);
+}
+
+#[test]
+fn a_call_end_while_it_rings_is_rfc_3261_9() {
+    let world = play(|w| {
+        w.phones[CALLEE].behaviour.answer = engine::phone::Answer::Never;
+        let callee = w.phones[CALLEE].uri();
+        w.dial(CALLER, &callee);
+        w.run_until(2000);
+        let call_id = w.last_call_id().expect("a call was placed");
+        w.draw_from_here();
+        let end = w.end(&call_id);
+        w.run_for(Duration::from_secs(1));
+        assert_eq!(w.done[&end], Ok(None));
+    });
+    let file = expect_file!["../../../../../docs/flows/call_end_ringing.txt"];
+    page::check(&world, CALL_END_RINGING, RFC_3261_9, &file);
+}
+
+#[test]
+fn click_to_dial_to_a_busy_callee_is_rfc_5359_2_18_cut_short() {
+    let world = play(|w| {
+        w.phones[CALLEE].behaviour.answer = crate::refuse(486);
+        w.start(Mode::Refer);
+        w.run_until(10_000);
+    });
+    let file = expect_file!["../../../../../docs/flows/click_to_dial_busy.txt"];
+    page::check(&world, CLICK_TO_DIAL_BUSY, RFC_5359_2_18_BUSY, &file);
 }
 
 fn start_and_hang_up(w: &mut World, mode: Mode) {
@@ -244,4 +273,50 @@ const RFC_3261_15: &[Row] = &[
               keep the other one in a call that is over.",
     },
     Row { rfc: "§15.1.2 200 OK <- caller, callee", ours: &[3, 4], why: "" },
+];
+
+const CALL_END_RINGING: &str = "\
+CallEnd of a call that rings (RFC 3261 §9, §15.1.1)
+===================================================
+
+A phone has called another one, which rings, and a client ends the call. The caller's INVITE is
+unanswered, so it is refused; the callee's is ours, so it is taken back.";
+
+const RFC_3261_9: &[Row] = &[
+    Row {
+        rfc: "refusal -> caller",
+        ours: &[1],
+        why: "487, as if the caller itself had given up: nobody refused.",
+    },
+    Row { rfc: "§17.1.1.3 ACK <- caller", ours: &[3], why: "" },
+    Row { rfc: "§9.1 CANCEL -> callee", ours: &[2], why: "" },
+    Row { rfc: "§9.2 200 OK, 487 <- callee", ours: &[4, 5], why: "" },
+    Row { rfc: "§17.1.1.3 ACK -> callee", ours: &[6], why: "Ended." },
+];
+
+const CLICK_TO_DIAL_BUSY: &str = "\
+Click to dial to somebody who is busy (RFC 5359 §2.18)
+======================================================
+
+The RFC's example ends well. When the callee refuses, the client is told so at once, and the caller's
+phone is released from the call that brought it here. As for the rest, see click_to_dial.txt.";
+
+const RFC_5359_2_18_BUSY: &[Row] = &[
+    Row { rfc: "", ours: &[1, 2, 3, 4, 5], why: "A call to the caller first: CALL_ANSWER." },
+    Row { rfc: "F1 REFER, PC -> Bob", ours: &[6], why: "" },
+    Row { rfc: "F2 202 Accepted, Bob -> PC", ours: &[7], why: "TRANSFER_ACCEPT." },
+    Row { rfc: "F3 INVITE, Bob -> Carol", ours: &[10, 12], why: "CALL_START." },
+    Row { rfc: "", ours: &[11, 13], why: "Each hop's own." },
+    Row { rfc: "F4 180 Ringing, Carol -> Bob", ours: &[14, 15], why: "" },
+    Row {
+        rfc: "F5 200 OK, F6 ACK",
+        ours: &[18, 19, 20, 22],
+        why: "486 Busy Here instead, passed on with its ACK in each dialog: the error names the callee.",
+    },
+    Row {
+        rfc: "",
+        ours: &[8, 9, 16, 17, 23, 25],
+        why: "The reports of the subscription that the REFER made.",
+    },
+    Row { rfc: "", ours: &[21, 24], why: "The first dialog has no more use." },
 ];
