@@ -38,15 +38,65 @@ pub struct CallStart {
     pub timeout: Option<Duration>,
 }
 
-/// How `CallStart` joins the two parties.
+/// Send a party of a call to somebody else (RFC 5359 §2.4).
+///
+/// The call stands until the new one is answered; then the other party is released. When it is not
+/// answered the call goes on as it was, and the command fails.
+///
+/// Fails with `invalid_state` when the call is not established, or when another command changes it
+/// just then.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CallBlindTransfer {
+    /// SIP Call-ID of the call.
+    pub callid: CallId,
+    /// The party that is sent elsewhere; the other one is released.
+    pub leg: Side,
+    /// Who it is sent to.
+    pub destination: SipUri,
+    /// How it gets there.
+    pub mode: Mode,
+    /// Added to the INVITE to the destination.
+    pub headers: ExtraHeaders,
+    /// `timeout_ms`: the command fails when it has not succeeded by then.
+    pub timeout: Option<Duration>,
+}
+
+/// Send a party of a call to a party of another call (RFC 5359 §2.5).
+///
+/// Both calls stand until the two talk; then the other party of each is released. When they do not
+/// get to talk both calls go on as they were, and the command fails.
+///
+/// Fails with `invalid_state` when one of the calls is not established, when another command changes
+/// it just then, when the two are one call, or when the two parties are the same phone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CallAttendedTransfer {
+    /// SIP Call-ID of the first call. Also spelled `callidA`.
+    pub callid_a: CallId,
+    /// The party of it that is sent to the other call. Also spelled `legA`.
+    pub leg_a: Side,
+    /// SIP Call-ID of the second call. Also spelled `callidB`.
+    pub callid_b: CallId,
+    /// The party of it that the first one is to talk to. Also spelled `legB`.
+    pub leg_b: Side,
+    /// Where a phone calls that party; at its own address when left out.
+    pub destination: Option<SipUri>,
+    /// How the two get to talk.
+    pub mode: Mode,
+    /// Added to the INVITE to the second party, when there is one.
+    pub headers: ExtraHeaders,
+    /// `timeout_ms`: the command fails when it has not succeeded by then.
+    pub timeout: Option<Duration>,
+}
+
+/// How two parties are joined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Mode {
-    /// REFER when the caller's phone can do it, else a bridge.
+    /// REFER when the phone can do it, else a bridge.
     #[default]
     Auto,
-    /// The caller's phone is told to call the callee (RFC 3515).
+    /// The phone is told to call the other party (RFC 3515).
     Refer,
-    /// The server calls both and joins them (RFC 3725, flow IV).
+    /// The server calls the other party and joins the two (RFC 3725, flow IV).
     Bridge,
 }
 
@@ -104,6 +154,10 @@ pub struct Echo {
 pub enum Command {
     /// See [`CallStart`].
     CallStart(CallStart),
+    /// See [`CallBlindTransfer`].
+    CallBlindTransfer(CallBlindTransfer),
+    /// See [`CallAttendedTransfer`].
+    CallAttendedTransfer(CallAttendedTransfer),
     /// See [`CallHold`].
     CallHold(CallHold),
     /// See [`CallUnHold`].
@@ -116,13 +170,23 @@ pub enum Command {
 
 impl Command {
     /// Every method name.
-    pub const NAMES: [&'static str; 5] = ["CallStart", "CallHold", "CallUnHold", "CallEnd", "Echo"];
+    pub const NAMES: [&'static str; 7] = [
+        "CallStart",
+        "CallBlindTransfer",
+        "CallAttendedTransfer",
+        "CallHold",
+        "CallUnHold",
+        "CallEnd",
+        "Echo",
+    ];
 
     /// The JSON-RPC method.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
             Self::CallStart(_) => "CallStart",
+            Self::CallBlindTransfer(_) => "CallBlindTransfer",
+            Self::CallAttendedTransfer(_) => "CallAttendedTransfer",
             Self::CallHold(_) => "CallHold",
             Self::CallUnHold(_) => "CallUnHold",
             Self::CallEnd(_) => "CallEnd",
@@ -132,13 +196,16 @@ impl Command {
 
     /// Gives a command whose client set no deadline this one. `Echo` needs none.
     pub fn default_timeout(&mut self, default: Duration) {
-        match self {
-            Self::CallStart(start) => start.timeout = start.timeout.or(Some(default)),
-            Self::CallHold(hold) => hold.timeout = hold.timeout.or(Some(default)),
-            Self::CallUnHold(unhold) => unhold.timeout = unhold.timeout.or(Some(default)),
-            Self::CallEnd(end) => end.timeout = end.timeout.or(Some(default)),
-            Self::Echo(_) => {}
-        }
+        let timeout = match self {
+            Self::CallStart(start) => &mut start.timeout,
+            Self::CallBlindTransfer(transfer) => &mut transfer.timeout,
+            Self::CallAttendedTransfer(transfer) => &mut transfer.timeout,
+            Self::CallHold(hold) => &mut hold.timeout,
+            Self::CallUnHold(unhold) => &mut unhold.timeout,
+            Self::CallEnd(end) => &mut end.timeout,
+            Self::Echo(_) => return,
+        };
+        timeout.get_or_insert(default);
     }
 
     /// The deadline, counted from the start of the command.
@@ -146,6 +213,8 @@ impl Command {
     pub fn timeout(&self) -> Option<Duration> {
         match self {
             Self::CallStart(start) => start.timeout,
+            Self::CallBlindTransfer(transfer) => transfer.timeout,
+            Self::CallAttendedTransfer(transfer) => transfer.timeout,
             Self::CallHold(hold) => hold.timeout,
             Self::CallUnHold(unhold) => unhold.timeout,
             Self::CallEnd(end) => end.timeout,
@@ -178,6 +247,28 @@ impl Invocation {
                     display: p.optional("display")?,
                     headers: p.optional("headers")?.unwrap_or_default(),
                     auto_answer: p.optional("auto_answer")?.unwrap_or(false),
+                    timeout: p.optional("timeout_ms")?,
+                }))
+            }),
+            "CallBlindTransfer" => Self::named(params, |p| {
+                Ok(Command::CallBlindTransfer(CallBlindTransfer {
+                    callid: p.required("callid")?,
+                    leg: p.required("leg")?,
+                    destination: p.required("destination")?,
+                    mode: p.optional("mode")?.unwrap_or_default(),
+                    headers: p.optional("headers")?.unwrap_or_default(),
+                    timeout: p.optional("timeout_ms")?,
+                }))
+            }),
+            "CallAttendedTransfer" => Self::named(params, |p| {
+                Ok(Command::CallAttendedTransfer(CallAttendedTransfer {
+                    callid_a: p.required_as("callid_a", "callidA")?,
+                    leg_a: p.required_as("leg_a", "legA")?,
+                    callid_b: p.required_as("callid_b", "callidB")?,
+                    leg_b: p.required_as("leg_b", "legB")?,
+                    destination: p.optional("destination")?,
+                    mode: p.optional("mode")?.unwrap_or_default(),
+                    headers: p.optional("headers")?.unwrap_or_default(),
                     timeout: p.optional("timeout_ms")?,
                 }))
             }),
@@ -289,6 +380,26 @@ mod tests {
         assert_eq!(start.mode, Mode::Bridge);
         assert_eq!(start.from, SipUri::parse("sip:shop@10.0.0.1"));
         assert_eq!(start.display, DisplayName::parse("The Shop"));
+    }
+
+    #[test]
+    fn an_attended_transfer_is_the_same_in_both_spellings() {
+        let invocation = |text: &str| {
+            let params = serde_json::from_str(text).unwrap();
+            Invocation::parse("CallAttendedTransfer", params).map_err(|error| error.message)
+        };
+        let ours = r#"{"callid_a": "a", "leg_a": "caller", "callid_b": "b", "leg_b": "callee"}"#;
+        let theirs = r#"{"callidA": "a", "legA": "caller", "callidB": "b", "legB": "callee"}"#;
+        let parsed = invocation(ours).unwrap();
+        assert_eq!(parsed.command.name(), "CallAttendedTransfer");
+        assert_eq!(invocation(theirs), Ok(parsed));
+        let both = theirs.replace("{\"callidA", "{\"callid_a\": \"a\", \"callidA");
+        let message = "parameter \"callid_a\" is given twice, the second time as \"callidA\"";
+        assert_eq!(invocation(&both), Err(message.to_owned()));
+        let missing = invocation(r#"{"callidA": "a", "legA": "caller"}"#).unwrap_err();
+        assert!(missing.starts_with("parameter \"callid_b\" is missing"), "{missing}");
+        let wrong = invocation(&theirs.replace("callee", "both")).unwrap_err();
+        assert!(wrong.starts_with("parameter \"leg_b\" is not valid"), "{wrong}");
     }
 
     #[test]

@@ -15,6 +15,17 @@ pub enum Side {
     Callee,
 }
 
+impl Side {
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Caller => Self::Callee,
+            Self::Callee => Self::Caller,
+        }
+    }
+}
+
 /// Something that happened while a command ran.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {

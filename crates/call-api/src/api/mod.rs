@@ -13,7 +13,10 @@ pub mod param;
 pub mod query;
 
 pub use call::{Call, CallChange, CallEvent};
-pub use command::{CallEnd, CallHold, CallStart, CallUnHold, Command, Echo, Invocation, Mode};
+pub use command::{
+    CallAttendedTransfer, CallBlindTransfer, CallEnd, CallHold, CallStart, CallUnHold, Command,
+    Echo, Invocation, Mode,
+};
 pub use error::{CommandError, ErrorKind, Origin, RequestError};
 pub use event::{Done, Event, EventKind, Side};
 pub use param::{CallId, CommandId, DisplayName, ExtraHeaders, SipUri};

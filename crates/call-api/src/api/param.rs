@@ -289,6 +289,24 @@ impl Params {
         Err(invalid(format!("parameter \"{name}\" is missing{hint}: expected {}", T::EXPECTED)))
     }
 
+    /// The same for one that has another spelling, too.
+    pub(super) fn required_as<T: Param>(
+        &mut self,
+        name: &'static str,
+        alias: &'static str,
+    ) -> Result<T, RequestError> {
+        self.known.push(alias);
+        if let Some(value) = self.members.remove(alias).filter(|value| !value.is_null()) {
+            if self.members.get(name).is_some_and(|value| !value.is_null()) {
+                let message =
+                    format!("parameter \"{name}\" is given twice, the second time as \"{alias}\"");
+                return Err(invalid(message));
+            }
+            self.members.insert(name.to_owned(), value);
+        }
+        self.required(name)
+    }
+
     /// A member that is `null` counts as left out.
     pub(super) fn optional<T: Param>(
         &mut self,

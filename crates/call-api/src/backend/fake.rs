@@ -3,7 +3,8 @@
 //! Calls succeed at once, unless the user part of `caller` or `callee` says otherwise: `sip:busy@…`
 //! is busy, `sip:silent@…` never answers, and so on (see `fault`). `sip:hang@…` hangs until
 //! [`Fake::release`], and `sip:panic@…` is a bug. Every call but `unknown` is known, can be held and
-//! taken back, and ended; `held` is on hold already.
+//! taken back, transferred and ended; `held` is on hold already. A transfer fails as the user part of
+//! its destination says.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -11,7 +12,8 @@ use tokio::sync::Semaphore;
 
 use super::{Backend, Outcome, Progress};
 use crate::api::{
-    CallId, CallStart, Command, CommandError, Done, Event, EventKind, Origin, Side, SipUri,
+    CallBlindTransfer, CallId, CallStart, Command, CommandError, Done, Event, EventKind, Origin,
+    Side, SipUri,
 };
 
 /// A backend without SIP.
@@ -76,6 +78,20 @@ impl Backend for Fake {
         Box::pin(async move {
             match command {
                 Command::CallStart(start) => self.start(start, &progress).await,
+                Command::CallBlindTransfer(CallBlindTransfer {
+                    callid, leg, destination, ..
+                }) => transfer(&callid, leg, Some(&destination), &progress),
+                Command::CallAttendedTransfer(attended)
+                    if attended.callid_b.as_str() == "unknown" =>
+                {
+                    Err(CommandError::NotFound("no call with this Call-ID".to_owned()))
+                }
+                Command::CallAttendedTransfer(attended) => transfer(
+                    &attended.callid_a,
+                    attended.leg_a,
+                    attended.destination.as_ref(),
+                    &progress,
+                ),
                 Command::CallHold(hold) if hold.callid.as_str() == "held" => {
                     Err(CommandError::InvalidState("already on hold".to_owned()))
                 }
@@ -100,6 +116,31 @@ impl Backend for Fake {
     fn give_up(&self) {
         self.given_up.store(true, Ordering::Release);
         self.release();
+    }
+}
+
+/// Sends a party to a target, which takes the place of the other party.
+fn transfer(
+    callid: &CallId,
+    leg: Side,
+    target: Option<&SipUri>,
+    progress: &Progress,
+) -> Result<Done, CommandError> {
+    if callid.as_str() == "unknown" {
+        return Err(CommandError::NotFound("no call with this Call-ID".to_owned()));
+    }
+    let report = |event: Event| progress.report(event.in_call(callid.clone()));
+    report(Event::new(EventKind::TransferAccepted).at_leg(leg));
+    let started = Event::new(EventKind::CallStarted);
+    let place = leg.other();
+    report(match target {
+        Some(target) => started.at(place, target.clone()),
+        None => started.at_leg(place),
+    });
+    report(Event::new(EventKind::Ringing).at_leg(place));
+    match target.and_then(|target| fault(target, Origin::Target)) {
+        Some(fault) => Err(fault),
+        None => Ok(Done { callid: Some(callid.clone()) }),
     }
 }
 

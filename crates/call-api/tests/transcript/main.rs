@@ -14,6 +14,7 @@ mod outcomes;
 mod random;
 mod retries;
 mod subscriptions;
+mod transfer;
 mod watching;
 
 use std::sync::Arc;

@@ -111,6 +111,12 @@ impl Driver {
         self.running.insert(id, Running { parties: Parties::of(&command), progress, done });
         match command {
             Command::CallStart(start) => self.engine.start(now(), id, translate::start(start)),
+            Command::CallBlindTransfer(transfer) => {
+                self.engine.transfer(now(), id, translate::blind_transfer(transfer));
+            }
+            Command::CallAttendedTransfer(transfer) => {
+                self.engine.transfer(now(), id, translate::attended_transfer(transfer));
+            }
             Command::CallHold(hold) => self.engine.hold(now(), id, translate::hold(hold)),
             Command::CallUnHold(unhold) => self.engine.hold(now(), id, translate::unhold(unhold)),
             Command::CallEnd(end) => {

@@ -95,6 +95,8 @@ impl Backend for Embedded {
                     Ok(Done::default())
                 }
                 command @ (Command::CallStart(_)
+                | Command::CallBlindTransfer(_)
+                | Command::CallAttendedTransfer(_)
                 | Command::CallHold(_)
                 | Command::CallUnHold(_)
                 | Command::CallEnd(_)) => self.order(command, progress).await,

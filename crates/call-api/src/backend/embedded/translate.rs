@@ -5,24 +5,49 @@ use engine::{Change, Error, FailureKind, Step};
 
 use crate::api::call::{EndedBy, Ending, Party, Reached, Stage};
 use crate::api::{
-    Call, CallChange, CallEvent, CallHold, CallId, CallStart, CallUnHold, Command, CommandError,
-    Done, Event, EventKind, Mode, Origin, Side, SipUri,
+    Call, CallAttendedTransfer, CallBlindTransfer, CallChange, CallEvent, CallHold, CallId,
+    CallStart, CallUnHold, Command, CommandError, Done, Event, EventKind, Mode, Origin, Side,
+    SipUri,
 };
 
-/// Who the two sides of a command are.
-pub struct Parties(Option<(SipUri, SipUri)>);
+/// Whom a command names.
+pub enum Parties {
+    /// Caller and callee.
+    Both(SipUri, SipUri),
+    /// The target of a transfer.
+    Target(SipUri),
+    /// Nobody.
+    Nobody,
+}
 
 impl Parties {
     /// The parties that a command names.
     #[must_use]
     pub fn of(command: &Command) -> Self {
-        Self(match command {
-            Command::CallStart(start) => Some((start.caller.clone(), start.callee.clone())),
+        match command {
+            Command::CallStart(start) => Self::Both(start.caller.clone(), start.callee.clone()),
+            Command::CallBlindTransfer(transfer) => Self::Target(transfer.destination.clone()),
+            Command::CallAttendedTransfer(transfer) => {
+                transfer.destination.clone().map_or(Self::Nobody, Self::Target)
+            }
             Command::CallHold(_)
             | Command::CallUnHold(_)
             | Command::CallEnd(_)
-            | Command::Echo(_) => None,
-        })
+            | Command::Echo(_) => Self::Nobody,
+        }
+    }
+
+    /// The URI of the party that a step happened to, as far as the command named it.
+    fn uri(&self, progress: &engine::Progress) -> Option<&SipUri> {
+        match (self, progress.side, progress.step) {
+            (Self::Both(caller, _), engine::Side::Caller, _) => Some(caller),
+            (Self::Both(_, callee), engine::Side::Callee, _) => Some(callee),
+            // All else of a transfer happens to the party that goes.
+            (Self::Target(target), _, Step::CallStarted | Step::Ringing | Step::EarlyMedia) => {
+                Some(target)
+            }
+            (Self::Target(_) | Self::Nobody, ..) => None,
+        }
     }
 }
 
@@ -34,14 +59,48 @@ pub fn start(start: CallStart) -> engine::StartRequest {
         callee: start.callee.to_string(),
         from: start.from.map(|from| from.to_string()),
         display: start.display.map(|display| display.to_string()),
-        mode: match start.mode {
-            Mode::Auto => engine::Mode::Auto,
-            Mode::Refer => engine::Mode::Refer,
-            Mode::Bridge => engine::Mode::Bridge,
-        },
+        mode: mode(start.mode),
         headers: start.headers.as_slice().to_vec(),
         auto_answer: start.auto_answer,
         timeout: start.timeout,
+    }
+}
+
+/// The engine's form of a `CallBlindTransfer`.
+#[must_use]
+pub fn blind_transfer(transfer: CallBlindTransfer) -> engine::TransferRequest {
+    engine::TransferRequest {
+        call_id: transfer.callid.to_string(),
+        side: engine_side(transfer.leg),
+        to: engine::Target::Uri(transfer.destination.to_string()),
+        mode: mode(transfer.mode),
+        headers: transfer.headers.as_slice().to_vec(),
+        timeout: transfer.timeout,
+    }
+}
+
+/// The engine's form of a `CallAttendedTransfer`.
+#[must_use]
+pub fn attended_transfer(transfer: CallAttendedTransfer) -> engine::TransferRequest {
+    engine::TransferRequest {
+        call_id: transfer.callid_a.to_string(),
+        side: engine_side(transfer.leg_a),
+        to: engine::Target::Party {
+            call_id: transfer.callid_b.to_string(),
+            side: engine_side(transfer.leg_b),
+            uri: transfer.destination.map(|destination| destination.to_string()),
+        },
+        mode: mode(transfer.mode),
+        headers: transfer.headers.as_slice().to_vec(),
+        timeout: transfer.timeout,
+    }
+}
+
+fn mode(mode: Mode) -> engine::Mode {
+    match mode {
+        Mode::Auto => engine::Mode::Auto,
+        Mode::Refer => engine::Mode::Refer,
+        Mode::Bridge => engine::Mode::Bridge,
     }
 }
 
@@ -82,12 +141,10 @@ pub fn progress(progress: &engine::Progress, parties: &Parties) -> Event {
         Step::Held => EventKind::Held,
         Step::Unheld => EventKind::Unheld,
     };
-    let event = Event::new(kind);
-    let event = match (progress.side, &parties.0) {
-        (engine::Side::Caller, Some((caller, _))) => event.at(Side::Caller, caller.clone()),
-        (engine::Side::Callee, Some((_, callee))) => event.at(Side::Callee, callee.clone()),
-        (engine::Side::Caller, None) => event.at_leg(Side::Caller),
-        (engine::Side::Callee, None) => event.at_leg(Side::Callee),
+    let (event, side) = (Event::new(kind), side(progress.side));
+    let event = match parties.uri(progress) {
+        Some(uri) => event.at(side, uri.clone()),
+        None => event.at_leg(side),
     };
     match call_id(&progress.call_id) {
         Some(call_id) => event.in_call(call_id),
