@@ -11,6 +11,7 @@ pub mod event;
 pub mod jsonrpc;
 pub mod param;
 pub mod query;
+pub mod registration;
 
 pub use call::{Call, CallChange, CallEvent};
 pub use command::{
@@ -21,3 +22,4 @@ pub use error::{CommandError, ErrorKind, Origin, RequestError};
 pub use event::{Done, Event, EventKind, Side};
 pub use param::{CallId, CommandId, DisplayName, ExtraHeaders, SipUri};
 pub use query::{Cursor, Filter, Query, Subscribe};
+pub use registration::{Registration, RegistrationChange, RegistrationEvent};

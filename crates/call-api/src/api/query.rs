@@ -19,6 +19,9 @@ pub enum Query {
     CallList,
     /// `CallGet`: one call, by its Call-ID or its id.
     CallGet(CallId),
+    /// `RegistrationList`: every phone that is registered, with the cursor from which a
+    /// subscription goes on.
+    RegistrationList,
     /// `Subscribe`: see [`Subscribe`].
     Subscribe(Subscribe),
     /// `Unsubscribe`: ends a subscription of this connection. Nothing of it follows the reply.
@@ -40,13 +43,16 @@ pub struct Subscribe {
 pub enum Filter {
     /// All calls, or with `callid` those of this Call-ID or id.
     Calls(Option<CallId>),
+    /// With `registrations`: the phones that register.
+    Registrations,
     /// With `cmd_id`: the notifications of a command.
     Command(CommandId),
 }
 
 impl Query {
     /// Every method name.
-    pub const NAMES: [&'static str; 4] = ["CallList", "CallGet", "Subscribe", "Unsubscribe"];
+    pub const NAMES: [&'static str; 5] =
+        ["CallList", "CallGet", "RegistrationList", "Subscribe", "Unsubscribe"];
 
     /// `None` when the method is no query.
     ///
@@ -58,6 +64,7 @@ impl Query {
         let read: Read = match method {
             "CallList" => |_| Ok(Self::CallList),
             "CallGet" => |p| Ok(Self::CallGet(p.required("callid")?)),
+            "RegistrationList" => |_| Ok(Self::RegistrationList),
             "Subscribe" => |p| {
                 Ok(Self::Subscribe(Subscribe {
                     filter: p.optional("filter")?.unwrap_or(Filter::Calls(None)),
@@ -121,16 +128,19 @@ impl Param for Cursor {
 }
 
 impl Param for Filter {
-    const EXPECTED: &'static str = "{\"callid\": …} or {\"cmd_id\": …}, or {} for all calls";
+    const EXPECTED: &'static str =
+        "{\"callid\": …}, {\"cmd_id\": …} or {\"registrations\": true}, or {} for all calls";
 
     fn from_json(value: &Value) -> Option<Self> {
         let mut params = Params::new(value.is_object().then(|| value.clone())?).ok()?;
         let (callid, cmd_id) = (params.optional("callid").ok()?, params.optional("cmd_id").ok()?);
+        let registrations = params.optional("registrations").ok()?.unwrap_or(false);
         params.finish().ok()?;
-        match (callid, cmd_id) {
-            (Some(_), Some(_)) => None,
-            (None, Some(cmd_id)) => Some(Self::Command(cmd_id)),
-            (callid, None) => Some(Self::Calls(callid)),
+        match (callid, cmd_id, registrations) {
+            (None, None, true) => Some(Self::Registrations),
+            (None, Some(cmd_id), false) => Some(Self::Command(cmd_id)),
+            (callid, None, false) => Some(Self::Calls(callid)),
+            _ => None,
         }
     }
 }
@@ -163,13 +173,16 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_is_about_calls_or_about_a_command() {
+    fn a_filter_is_about_calls_or_registrations_or_about_a_command() {
         let filter = |value| Filter::from_json(&value);
         let id = CallId::parse("x");
         assert_eq!(filter(json!({})), Some(Filter::Calls(None)));
         assert_eq!(filter(json!({"callid": "x"})), Some(Filter::Calls(id)));
         let command = CommandId::parse("x").map(Filter::Command);
         assert_eq!(filter(json!({"cmd_id": "x"})), command);
+        assert_eq!(filter(json!({"registrations": true})), Some(Filter::Registrations));
+        assert_eq!(filter(json!({"registrations": false})), Some(Filter::Calls(None)));
+        assert_eq!(filter(json!({"callid": "x", "registrations": true})), None);
         for bad in [json!([]), json!("x"), json!({"call": "x"}), json!({"callid": 1})] {
             assert_eq!(filter(bad), None);
         }

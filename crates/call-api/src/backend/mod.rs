@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use self::embedded::Embedded;
-use crate::api::{CallEvent, Command, CommandError, Done, Event};
+use crate::api::{CallEvent, Command, CommandError, Done, Event, RegistrationEvent};
 use crate::config::Config;
 
 /// The backend that a configuration asks for, ready to run commands. It tells `sink` of calls.
@@ -41,11 +41,14 @@ pub trait Backend: Send + Sync {
     fn give_up(&self) {}
 }
 
-/// Where a backend tells what becomes of calls, those that no command caused included. It is given
-/// one when it is made.
+/// Where a backend tells what becomes of calls, those that no command caused included, and of
+/// registrations. It is given one when it is made.
 pub trait EventSink: Send + Sync {
     /// Takes the next transition of a call. Never waits.
     fn call(&self, event: CallEvent);
+
+    /// Takes what became of a registration. Never waits.
+    fn registration(&self, event: RegistrationEvent);
 }
 
 /// What [`Backend::run`] returns.

@@ -10,7 +10,9 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use serde_json::Value;
 
-pub use self::watch::{CallShown, Calls, Mark, Subscribed, Unsubscribed, notification_of};
+pub use self::watch::{
+    CallShown, Calls, Mark, Registrations, Subscribed, Unsubscribed, notification_of,
+};
 use super::journal::Notice;
 use crate::api::{CallId, CommandError, CommandId, Done, Event, EventKind, Origin, Side, SipUri};
 

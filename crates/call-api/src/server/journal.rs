@@ -1,7 +1,7 @@
-//! The journal: everything that clients are told, numbered, and the table of calls that follows
-//! from it.
+//! The journal: everything that clients are told, numbered, and the tables of calls and registrations
+//! that follow from it.
 //!
-//! One lock guards both, so a snapshot of the table and its cursor belong together: the table after
+//! One lock guards all, so a snapshot of the table and its cursor belong together: the table after
 //! event 17 and the events from 18 on are the whole story. The last events are kept, up to a bound
 //! in bytes, for those who come back with a cursor. Whoever asks for one that is not kept is told
 //! so and starts anew: there is no silent loss. Nobody waits for a reader here; readers come and
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::api::{
     Call, CallChange, CallEvent, CallId, CommandError, CommandId, Cursor, Done, Event, EventKind,
-    Filter,
+    Filter, Registration, RegistrationChange, RegistrationEvent,
 };
 use crate::backend::EventSink;
 
@@ -46,6 +46,8 @@ struct Book {
     calls: HashMap<CallId, Arc<CallRecord>>,
     /// The ids of the calls that share a Call-ID, oldest first.
     by_callid: HashMap<CallId, Vec<CallId>>,
+    /// The phones that are registered. Bounded by what the backend holds.
+    registrations: HashMap<Registration, Arc<RegistrationRecord>>,
 }
 
 /// An event.
@@ -64,6 +66,8 @@ pub struct Record {
 pub enum What {
     /// A transition of a call, and the call after it.
     Call(CallChange, Arc<CallRecord>),
+    /// What became of a registration.
+    Registration(RegistrationChange, Arc<RegistrationRecord>),
     /// A notification of a command.
     Command(CommandId, Notice),
 }
@@ -94,6 +98,17 @@ pub struct CallRecord {
     pub established: Option<SystemTime>,
 }
 
+/// A registration and its time.
+#[derive(Debug)]
+pub struct RegistrationRecord {
+    /// The registration.
+    pub registration: Registration,
+    /// The number of its first event: registrations are listed in this order.
+    pub first: u64,
+    /// Since when it is there.
+    pub since: SystemTime,
+}
+
 /// What a new subscription starts with.
 #[derive(Debug)]
 pub struct Opening {
@@ -101,8 +116,37 @@ pub struct Opening {
     pub cursor: Cursor,
     /// Whether events between `since` and the start are lost.
     pub gap: bool,
-    /// The calls at the start, unless it goes on from `since`, and for calls only.
-    pub calls: Option<Vec<Arc<CallRecord>>>,
+    /// How things are at the start, unless it goes on from `since`.
+    pub snapshot: Snapshot,
+}
+
+/// How things are.
+#[derive(Debug)]
+pub enum Snapshot {
+    /// For a subscription that goes on, or whose subject has no state.
+    None,
+    /// The calls.
+    Calls(Vec<Arc<CallRecord>>),
+    /// The registrations.
+    Registrations(Vec<Arc<RegistrationRecord>>),
+}
+
+impl Snapshot {
+    /// How many things it lists.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Calls(calls) => calls.len(),
+            Self::Registrations(registrations) => registrations.len(),
+        }
+    }
+
+    /// Whether it lists none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// Whether a name means a call.
@@ -145,6 +189,14 @@ impl Journal {
         (sorted(calls), self.cursor(last))
     }
 
+    /// Every registration, oldest first, and the cursor after it.
+    #[must_use]
+    pub fn registrations(&self) -> (Vec<Arc<RegistrationRecord>>, Cursor) {
+        let book = self.book();
+        let last = book.last;
+        (book.list_registrations(), self.cursor(last))
+    }
+
     /// The call that a Call-ID or id means.
     #[must_use]
     pub fn find(&self, name: &CallId) -> Found {
@@ -165,21 +217,25 @@ impl Journal {
             cursor.journal == self.id && (book.dropped()..=book.last).contains(&cursor.number)
         };
         if let Some(cursor) = since.filter(kept) {
-            return Opening { cursor, gap: false, calls: None };
+            return Opening { cursor, gap: false, snapshot: Snapshot::None };
         }
         match filter {
             Filter::Calls(name) => {
                 let named = |call: &Call| name.as_ref().is_none_or(|name| call.is_named(name));
                 let (calls, last) = (book.list(named), book.last);
                 drop(book);
-                let calls = Some(sorted(calls));
-                Opening { cursor: self.cursor(last), gap: since.is_some(), calls }
+                let snapshot = Snapshot::Calls(sorted(calls));
+                Opening { cursor: self.cursor(last), gap: since.is_some(), snapshot }
+            }
+            Filter::Registrations => {
+                let snapshot = Snapshot::Registrations(book.list_registrations());
+                Opening { cursor: self.cursor(book.last), gap: since.is_some(), snapshot }
             }
             // Everything that is kept: a command has no other state than what it has told.
             Filter::Command(_) => {
                 let dropped = book.dropped();
                 let gap = since.is_some() || dropped > 0;
-                Opening { cursor: self.cursor(dropped), gap, calls: None }
+                Opening { cursor: self.cursor(dropped), gap, snapshot: Snapshot::None }
             }
         }
     }
@@ -249,6 +305,13 @@ impl EventSink for Journal {
             What::Call(change, book.enter(change, call, time))
         });
     }
+
+    fn registration(&self, event: RegistrationEvent) {
+        self.write(|book, time| {
+            let RegistrationEvent { change, registration } = event;
+            What::Registration(change, book.enter_registration(change, registration, time))
+        });
+    }
 }
 
 impl Book {
@@ -259,6 +322,30 @@ impl Book {
 
     fn list(&self, wanted: impl Fn(&Call) -> bool) -> Vec<Arc<CallRecord>> {
         self.calls.values().filter(|record| wanted(&record.call)).cloned().collect()
+    }
+
+    fn list_registrations(&self) -> Vec<Arc<RegistrationRecord>> {
+        let mut registrations: Vec<_> = self.registrations.values().cloned().collect();
+        registrations.sort_unstable_by_key(|record| record.first);
+        registrations
+    }
+
+    /// Enters what became of a registration into the table.
+    fn enter_registration(
+        &mut self,
+        change: RegistrationChange,
+        registration: Registration,
+        time: SystemTime,
+    ) -> Arc<RegistrationRecord> {
+        let before = self.registrations.remove(&registration);
+        let record = before.unwrap_or_else(|| {
+            let registration = registration.clone();
+            Arc::new(RegistrationRecord { registration, first: self.last, since: time })
+        });
+        if change == RegistrationChange::Registered {
+            self.registrations.insert(registration, Arc::clone(&record));
+        }
+        record
     }
 
     /// Enters a call's transition into the table.
@@ -325,7 +412,8 @@ impl What {
                 name.as_ref().is_none_or(|name| record.call.is_named(name))
             }
             (Self::Command(cmd_id, _), Filter::Command(wanted)) => cmd_id == wanted,
-            (Self::Call(..), Filter::Command(_)) | (Self::Command(..), Filter::Calls(_)) => false,
+            (Self::Registration(..), Filter::Registrations) => true,
+            (Self::Call(..) | Self::Registration(..) | Self::Command(..), _) => false,
         }
     }
 }
@@ -341,6 +429,10 @@ impl Record {
                 callid.as_ref().map_or(0, |callid| callid.as_str().len())
                     + uris.map(|uri| uri.as_str().len()).sum::<usize>()
                     + reason.map_or(0, |(_, reason)| reason.len())
+            }
+            What::Registration(_, record) => {
+                let Registration { aor, contact } = &record.registration;
+                aor.as_str().len() + contact.as_str().len()
             }
             What::Command(_, Notice::Event(Event { kind: EventKind::Reply { params }, .. })) => {
                 // Parsed JSON takes a multiple of its text.

@@ -5,13 +5,13 @@ use std::sync::PoisonError;
 use serde::Serialize;
 
 use super::connection::{Connection, Start};
-use super::dialect::{CallShown, Calls, Subscribed, Unsubscribed};
+use super::dialect::{CallShown, Calls, Registrations, Subscribed, Unsubscribed};
 use super::journal::Found;
 use super::subscriptions::Subscription;
 use crate::api::jsonrpc::{self, RequestId};
 use crate::api::{CallId, ErrorKind, Filter, Query, RequestError, Subscribe};
 
-/// The most calls in the replies to one batch before a further list is refused. Otherwise a small
+/// The most calls and registrations in the replies to one batch before a further list is refused. Otherwise a small
 /// batch could ask for any amount of memory.
 const LISTED: usize = 10_000;
 
@@ -40,6 +40,12 @@ impl Connection {
                 Ok(reply(id, &Calls::new(calls, cursor)))
             }
             Query::CallGet(name) => Ok(reply(id, &self.find(&name)?)),
+            Query::RegistrationList => {
+                begun.may_list()?;
+                let (registrations, cursor) = self.commands.journal.registrations();
+                begun.listed += registrations.len();
+                Ok(reply(id, &Registrations::new(registrations, cursor)))
+            }
             Query::Subscribe(wanted) => self.subscribe(wanted, id, begun),
             Query::Unsubscribe(name) => {
                 let mut open = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,13 +73,13 @@ impl Connection {
         id: Option<&RequestId>,
         begun: &mut Begun,
     ) -> Result<Option<String>, RequestError> {
-        if matches!(wanted.filter, Filter::Calls(None)) {
+        if matches!(wanted.filter, Filter::Calls(None) | Filter::Registrations) {
             begun.may_list()?;
         }
         let mut open = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
         let subscription = open.open(wanted.filter.clone())?;
         let opening = self.commands.journal.open(&wanted.filter, wanted.since);
-        begun.listed += opening.calls.as_ref().map_or(0, Vec::len);
+        begun.listed += opening.snapshot.len();
         let from = opening.cursor.number;
         let reply = reply(id, &Subscribed::new(&subscription.name, opening));
         begun.subscriptions.push((subscription, from));
@@ -82,7 +88,7 @@ impl Connection {
 }
 
 impl Begun {
-    /// Whether a reply holds a list of calls, which may be long.
+    /// Whether a reply holds a list, which may be long.
     pub(super) fn has_listed(&self) -> bool {
         self.listed > 0
     }
@@ -91,7 +97,7 @@ impl Begun {
         if self.listed <= LISTED {
             return Ok(());
         }
-        let message = "too many calls for one batch: ask for the next list on its own";
+        let message = "too long a list for one batch: ask for the next one on its own";
         Err(RequestError::new(ErrorKind::RateLimited, message))
     }
 }

@@ -12,6 +12,7 @@ mod flows;
 mod hold;
 mod outcomes;
 mod random;
+mod registrations;
 mod retries;
 mod subscriptions;
 mod transfer;

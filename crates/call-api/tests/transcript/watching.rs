@@ -323,9 +323,9 @@ async fn a_query_is_checked_like_a_command() {
         > {"jsonrpc":"2.0","id":1,"method":"CallList","params":{"limit":7}}
         < {"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"unknown parameter \"limit\"","data":{"kind":"invalid_params"}}}
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"filter":{"call":"x"}}}
-        < {"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"parameter \"filter\" is not valid: expected {\"callid\": …} or {\"cmd_id\": …}, or {} for all calls","data":{"kind":"invalid_params"}}}
+        < {"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"parameter \"filter\" is not valid: expected {\"callid\": …}, {\"cmd_id\": …} or {\"registrations\": true}, or {} for all calls","data":{"kind":"invalid_params"}}}
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"filter":{"callid":"x","cmd_id":"y"}}}
-        < {"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"parameter \"filter\" is not valid: expected {\"callid\": …} or {\"cmd_id\": …}, or {} for all calls","data":{"kind":"invalid_params"}}}
+        < {"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"parameter \"filter\" is not valid: expected {\"callid\": …}, {\"cmd_id\": …} or {\"registrations\": true}, or {} for all calls","data":{"kind":"invalid_params"}}}
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":[]}
         < {"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"parameters must be named: expected an object such as {\"callid\": \"…\"}","data":{"kind":"invalid_params"}}}
         > {"jsonrpc":"2.0","id":1,"method":"Unsubscribe","params":{}}

@@ -153,6 +153,9 @@ impl Driver {
             engine::Event::Call(event) => self.sink.call(translate::call(*event)),
             engine::Event::Registration { aor, contact, change } => {
                 tracing::info!(%aor, %contact, ?change, "registration");
+                if let Some(event) = translate::registration(&aor, &contact, change) {
+                    self.sink.registration(event);
+                }
             }
             engine::Event::Bug(text) => tracing::error!(%text, "caught a bug; it cost one call"),
         }

@@ -6,8 +6,8 @@ use engine::{Change, Error, FailureKind, Step};
 use crate::api::call::{EndedBy, Ending, Party, Reached, Stage};
 use crate::api::{
     Call, CallAttendedTransfer, CallBlindTransfer, CallChange, CallEvent, CallHold, CallId,
-    CallStart, CallUnHold, Command, CommandError, Done, Event, EventKind, Mode, Origin, Side,
-    SipUri,
+    CallStart, CallUnHold, Command, CommandError, Done, Event, EventKind, Mode, Origin,
+    Registration, RegistrationChange, RegistrationEvent, Side, SipUri,
 };
 
 /// Whom a command names.
@@ -200,6 +200,22 @@ pub fn call(event: engine::CallEvent) -> CallEvent {
     let (caller, callee) = (party(&call.caller), party(&call.callee));
     let call = Call { id, callid: call_id(&call.call_id), stage, caller, callee, ending };
     CallEvent { change, call }
+}
+
+/// What became of a registration. `None` when a phone gave a contact that no client could call.
+#[must_use]
+pub fn registration(
+    aor: &str,
+    contact: &str,
+    change: engine::BindingChange,
+) -> Option<RegistrationEvent> {
+    let change = match change {
+        engine::BindingChange::Registered => RegistrationChange::Registered,
+        engine::BindingChange::Expired => RegistrationChange::Expired,
+        engine::BindingChange::Removed => RegistrationChange::Removed,
+    };
+    let (aor, contact) = (SipUri::parse(aor)?, SipUri::parse(contact)?);
+    Some(RegistrationEvent { change, registration: Registration { aor, contact } })
 }
 
 fn party(party: &engine::Party) -> Party {

@@ -1,4 +1,4 @@
-//! How calls and subscriptions are spelled.
+//! How calls, registrations and subscriptions are spelled.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -7,8 +7,8 @@ use serde::{Serialize, Serializer};
 
 use super::{command_notification, leg, notification, rfc3339};
 use crate::api::call::{EndedBy, Ending, Party, Reached, Stage};
-use crate::api::{CallChange, CallId, Cursor, SipUri};
-use crate::server::journal::{CallRecord, Opening, Record, What};
+use crate::api::{CallChange, CallId, Cursor, Registration, RegistrationChange, SipUri};
+use crate::server::journal::{CallRecord, Opening, Record, RegistrationRecord, Snapshot, What};
 
 /// Where a notification stands among those that the journal holds, and in a subscription.
 #[derive(Debug, Serialize)]
@@ -40,6 +40,9 @@ pub fn notification_of(record: &Record, mark: &Mark<'_>) -> String {
     match &record.what {
         What::Command(cmd_id, notice) => command_notification(cmd_id, notice, record.time, mark),
         What::Call(change, call) => call_event(*change, call, record.time, mark),
+        What::Registration(change, registration) => {
+            registration_event(*change, registration, record.time, mark)
+        }
     }
 }
 
@@ -58,6 +61,21 @@ impl Calls {
     }
 }
 
+/// The result of `RegistrationList`.
+#[derive(Debug, Serialize)]
+pub struct Registrations {
+    registrations: Vec<RegistrationShown>,
+    cursor: Cursor,
+}
+
+impl Registrations {
+    /// The registrations, and the cursor after them.
+    #[must_use]
+    pub fn new(registrations: Vec<Arc<RegistrationRecord>>, cursor: Cursor) -> Self {
+        Self { registrations: registrations.into_iter().map(RegistrationShown).collect(), cursor }
+    }
+}
+
 /// The result of `Subscribe`.
 #[derive(Debug, Serialize)]
 pub struct Subscribed<'a> {
@@ -67,15 +85,23 @@ pub struct Subscribed<'a> {
     gap: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     calls: Option<Vec<CallShown>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registrations: Option<Vec<RegistrationShown>>,
 }
 
 impl<'a> Subscribed<'a> {
     /// What the subscription of this name starts with.
     #[must_use]
     pub fn new(subscription: &'a str, opening: Opening) -> Self {
-        let Opening { cursor, gap, calls } = opening;
-        let calls = calls.map(|calls| calls.into_iter().map(CallShown).collect());
-        Self { subscription, cursor, gap, calls }
+        let Opening { cursor, gap, snapshot } = opening;
+        let (calls, registrations) = match snapshot {
+            Snapshot::None => (None, None),
+            Snapshot::Calls(calls) => (Some(calls.into_iter().map(CallShown).collect()), None),
+            Snapshot::Registrations(registrations) => {
+                (None, Some(registrations.into_iter().map(RegistrationShown).collect()))
+            }
+        };
+        Self { subscription, cursor, gap, calls, registrations }
     }
 }
 
@@ -140,6 +166,47 @@ struct EndShown<'a> {
     sip_reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     q850: Option<u8>,
+}
+
+/// A registration as clients see it.
+#[derive(Debug)]
+struct RegistrationShown(Arc<RegistrationRecord>);
+
+impl Serialize for RegistrationShown {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Shown<'a> {
+            aor: &'a SipUri,
+            contact: &'a SipUri,
+            since: String,
+        }
+        let RegistrationRecord { registration, since, .. } = &*self.0;
+        let Registration { aor, contact } = registration;
+        Shown { aor, contact, since: rfc3339(*since) }.serialize(serializer)
+    }
+}
+
+fn registration_event(
+    change: RegistrationChange,
+    record: &Arc<RegistrationRecord>,
+    time: SystemTime,
+    mark: &Mark<'_>,
+) -> String {
+    #[derive(Serialize)]
+    struct Params<'a> {
+        event: &'static str,
+        registration: RegistrationShown,
+        time: String,
+        #[serde(flatten)]
+        mark: &'a Mark<'a>,
+    }
+    let event = match change {
+        RegistrationChange::Registered => "REGISTERED",
+        RegistrationChange::Expired => "EXPIRED",
+        RegistrationChange::Removed => "REMOVED",
+    };
+    let (registration, time) = (RegistrationShown(Arc::clone(record)), rfc3339(time));
+    notification("RegistrationEvent", &Params { event, registration, time, mark })
 }
 
 fn call_event(change: CallChange, call: &CallRecord, time: SystemTime, mark: &Mark<'_>) -> String {
