@@ -66,6 +66,8 @@ pub struct Sip {
     pub listen: SipListen,
     /// The `host` or `host:port` that others reach `listen` by, when it differs.
     pub advertise: Option<String>,
+    /// How many seconds a session lasts that nobody refreshes (RFC 4028); 0 is for ever.
+    pub session_seconds: u32,
     /// The file of the users who may register; without it everybody may, on loopback only.
     pub users: Option<PathBuf>,
 }
@@ -130,6 +132,7 @@ impl Default for Sip {
             uri: None,
             listen: SipListen::Udp((Ipv4Addr::LOCALHOST, 5060).into()),
             advertise: None,
+            session_seconds: 1800,
             users: None,
         }
     }

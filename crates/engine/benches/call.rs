@@ -119,13 +119,9 @@ fn clock() -> Instant {
 
 impl Bench {
     fn new() -> Self {
-        let config = Config {
-            address: address(5060),
-            advertise: None,
-            next_hop: None,
-            open: true,
-            users: None,
-        };
+        let address_of_ours = address(5060);
+        let session_seconds = Some(1800);
+        let config = Config { open: true, session_seconds, ..Config::at(address_of_ours) };
         let proxy = Some(address(5060));
         Self {
             now: clock(),

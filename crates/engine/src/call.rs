@@ -61,6 +61,8 @@ pub(crate) struct Call {
     pub(crate) left: Option<Box<Ending>>,
     /// What a failed transfer has left to be undone.
     pub(crate) mend: Option<Mend>,
+    /// Whose phone has a re-INVITE that only refreshes its session: caller, callee.
+    pub(crate) refreshing: [bool; 2],
 }
 
 /// What a call is placed for. It ends well when the two talk.
@@ -139,6 +141,7 @@ impl Call {
             transfer: None,
             left: None,
             mend: None,
+            refreshing: [false; 2],
         }
     }
 

@@ -150,6 +150,15 @@ impl Description {
         Some(if hold { held(&self.agreed) } else { self.agreed.clone() })
     }
 
+    /// What the party has, once more.
+    pub(crate) fn current(&self) -> Option<Bytes> {
+        // A version that was used for something else is not what the party has.
+        if self.agreed.is_empty() || self.used || self.proposed.is_some() {
+            return None;
+        }
+        Some(if self.held { held(&self.agreed) } else { self.agreed.clone() })
+    }
+
     /// The party accepted that offer.
     pub(crate) fn set_held(&mut self, held: bool) {
         self.held = held;

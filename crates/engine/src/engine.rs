@@ -41,8 +41,25 @@ pub struct Config {
     /// Whether anybody may call through us. Otherwise only the next hop may, phones that were
     /// referred here, and users.
     pub open: bool,
+    /// How many seconds a session lasts that nobody refreshes (RFC 4028); `None` is for ever.
+    pub session_seconds: Option<u32>,
     /// Who may register here. Without users everybody may if `open`, and else nobody.
     pub users: Option<Users>,
+}
+
+impl Config {
+    /// An engine at this address that nobody may call through, without users, next hop and session
+    /// timers.
+    pub fn at(address: SocketAddr) -> Self {
+        Self {
+            address,
+            advertise: None,
+            next_hop: None,
+            open: false,
+            session_seconds: None,
+            users: None,
+        }
+    }
 }
 
 /// What comes from outside.
@@ -151,6 +168,7 @@ impl Engine {
         let identity =
             Identity { contact: format!("sip:{authority}").into(), sent_by: authority.into() };
         let mut ua = UserAgent::new(identity, seed);
+        ua.set_session_timer(config.session_seconds);
         let hash = Keyed::new(ua.ids().key());
         Self {
             registrar: Registrar::new(config.users.take(), hash),
@@ -386,6 +404,7 @@ fn leg_of(event: &ua::Event) -> Option<LegId> {
         | E::OfferCancelled(leg)
         | E::OfferAccepted(leg, _)
         | E::OfferRefused(leg, _)
+        | E::RefreshDue(leg)
         | E::ReferAnswered(leg, _)
         | E::Notified(leg, _)
         | E::Referred(leg)

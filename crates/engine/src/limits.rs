@@ -38,6 +38,13 @@ pub const HOLD_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often a re-INVITE is tried again after 491 (RFC 3261 §14.1).
 pub const MAX_GLARE_RETRIES: u32 = 5;
 
+/// The shortest session that a phone may ask for, in seconds; less is answered 422 (RFC 4028 §4).
+pub const MIN_SESSION_SECONDS: u32 = 90;
+
+/// How long a refresh of a session that failed waits for the next try. The last is before the session
+/// ends.
+pub const REFRESH_RETRY: Duration = Duration::from_secs(10);
+
 /// Addresses-of-record with bindings at a time. At the bound a REGISTER for another one is answered
 /// 503.
 pub const MAX_REGISTERED: usize = 100_000;

@@ -303,7 +303,12 @@ impl Phone {
         self.ua.replaces(call)
     }
 
-    /// Knows no extension of SIP from now on.
+    /// Speaks of session timers from now on, or not any more: so many seconds.
+    pub fn set_session_timer(&mut self, seconds: Option<u32>) {
+        self.ua.set_session_timer(seconds);
+    }
+
+    /// Knows no Replaces from now on.
     pub fn forget_extensions(&mut self) {
         self.ua.forget_extensions();
     }
@@ -397,6 +402,11 @@ impl Phone {
             }
             Event::ReferAnswered(id, Err(failure)) | Event::Notified(id, Some(failure)) => {
                 self.events.push_back(PhoneEvent::Transfer(id, failure.status));
+            }
+            Event::RefreshDue(id) => {
+                let version = self.calls.get(&id).map_or(1, |call| call.version);
+                let offer = self.description(version, Direction::SendRecv);
+                self.ua.offer(now, id, Some(offer));
             }
             Event::OfferRefused(..) | Event::ReferAnswered(..) | Event::Notified(..) => {}
         }

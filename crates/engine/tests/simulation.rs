@@ -8,7 +8,7 @@ mod world;
 use std::time::Duration;
 
 use engine::phone::{Answer, Notify, OnOffer, OnRefer};
-use engine::{CommandId, Mode, Side, Step, Target};
+use engine::{CommandId, Config, Mode, Side, Step, Target};
 use world::{CALLEE, CALLER, Fate, World, transfers};
 
 #[test]
@@ -75,6 +75,10 @@ fn run(seed: u64) -> World {
     let mut random = Random(seed);
     let mut world = match random.below(4) {
         0 => World::with_users(seed, &[("alice", "secret"), ("bob", "hidden"), ("dora", "none")]),
+        1 => {
+            let session_seconds = Some(random.pick(&[90, 120, 1800]));
+            World::with_config(seed, Config { session_seconds, ..World::config() })
+        }
         _ => World::new(seed),
     };
     for (phone, (account, password)) in world.phones.iter_mut().zip([
@@ -107,6 +111,9 @@ fn run(seed: u64) -> World {
         phone.behaviour.leaves = random.one_in(3);
         if random.one_in(4) {
             phone.forget_extensions();
+        }
+        if random.one_in(3) {
+            phone.set_session_timer(Some(random.pick(&[90, 200, 1800])));
         }
     }
     world.network = network(&mut random);
@@ -277,6 +284,9 @@ fn talk(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
 /// The network heals, everybody hangs up, and time passes: what is left then is left for ever.
 fn settle(world: &mut World, commands: &[CommandId]) {
     world.run_for(Duration::from_secs(300));
+    world.network = Box::new(|_, _, _| Fate::Arrives(Duration::ZERO));
+    // A session may end at any time; its BYE is then under way for 64·T1 at most.
+    world.run_for(Duration::from_secs(40));
     // Whatever is still there by then is a call with both its legs.
     let load = world.engine.load();
     assert_eq!(
@@ -285,7 +295,10 @@ fn settle(world: &mut World, commands: &[CommandId]) {
         "one leg outlived the other\n{}",
         world.ladder
     );
-    world.network = Box::new(|_, _, _| Fate::Arrives(Duration::ZERO));
+    if world.engine.load().calls > 0 {
+        // What is still there now stays, with whatever refreshes it.
+        world.run_for(Duration::from_secs(600));
+    }
     for phone in 0..3 {
         world.phones[phone].behaviour.answer = Answer::Refuse(480, Duration::ZERO);
         world.hang_up(phone);

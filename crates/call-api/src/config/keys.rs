@@ -98,6 +98,17 @@ pub(super) const KEYS: &[Key] = &[
         show: |config| config.sip.advertise.clone().unwrap_or_default(),
     },
     Key {
+        path: "sip.session_seconds",
+        doc: "How long a call lasts whose phones are not heard of (RFC 4028); half of it is the time between refreshes. 0 turns it off.",
+        expected: "0, or a number from 90 to 86400",
+        set: |config, value| {
+            let seconds = number(value, 0, 86_400).filter(|seconds| !(1..90).contains(seconds))?;
+            config.sip.session_seconds = seconds;
+            Some(())
+        },
+        show: |config| config.sip.session_seconds.to_string(),
+    },
+    Key {
         path: "sip.users",
         doc: "A file of users whose phones may register and call, as `call-api user` writes it. Without it all may, on loopback only.",
         expected: "a path such as /etc/call-api/users.yml",

@@ -92,6 +92,31 @@ impl Engine {
         self.ua.pass_offer(now, other, Some(offer).filter(|offer| !offer.is_empty()));
     }
 
+    /// A party's session is to be refreshed: it gets what it has, once more. When something else is
+    /// under way that is as good, or it is asked again.
+    pub(crate) fn refresh_session(&mut self, now: Instant, key: CallKey, side: Side, leg: LegId) {
+        if self.ua.is_offering(leg) || self.ua.is_unacknowledged(leg) || self.is_joining(key) {
+            return;
+        }
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        if call.state != State::Established || call.hold.is_some() || call.mend.is_some() {
+            return;
+        }
+        // With a version of its own where what it has was used up.
+        let held = call.has(side).is_held_by_command();
+        let again = call.has(side).current().or_else(|| call.has(side).offer(held));
+        if let Some(offer) = again {
+            call.refreshing[side as usize] = true;
+            self.ua.offer(now, leg, Some(offer));
+        }
+    }
+
+    /// Whether the re-INVITE that a party has answered only refreshed its session.
+    fn is_refreshed(&mut self, key: CallKey, side: Side) -> bool {
+        let call = self.calls.get_mut(&key);
+        call.is_some_and(|call| std::mem::take(&mut call.refreshing[side as usize]))
+    }
+
     /// A party takes its re-INVITE back: so does the engine, and passes on what the other one then
     /// says.
     pub(crate) fn pass_cancel(&mut self, now: Instant, key: CallKey, side: Side) {
@@ -110,6 +135,13 @@ impl Engine {
     ) {
         if self.is_holding(key, side) {
             return self.on_hold_accepted(now, key, side);
+        }
+        if self.is_refreshed(key, side) {
+            if let Some(call) = self.calls.get_mut(&key) {
+                let held = call.has(side).is_held_by_command();
+                call.has(side).set_held(held);
+            }
+            return self.advance(now, key);
         }
         if self.is_mending(key, side) {
             self.on_mend_accepted(now, key, side, body);
@@ -153,6 +185,9 @@ impl Engine {
     ) {
         if self.is_holding(key, side) {
             return self.on_hold_refused(now, key, side, failure);
+        }
+        if self.is_refreshed(key, side) {
+            return self.advance(now, key);
         }
         if self.is_mending(key, side) {
             self.on_mend_refused(key, side);

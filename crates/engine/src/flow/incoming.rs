@@ -166,6 +166,7 @@ impl Engine {
                 self.on_offer_accepted(now, key, side, response.body())
             }
             ua::Event::OfferRefused(_, failure) => self.on_offer_refused(now, key, side, failure),
+            ua::Event::RefreshDue(leg) => self.refresh_session(now, key, side, leg),
             ua::Event::Referred(leg) => self.on_phone_refer(now, key, side, leg),
             ua::Event::Inside(leg, request) => self.pass_inside(now, key, side, leg, request),
             ua::Event::ReferAnswered(..) | ua::Event::Notified(..) => {

@@ -232,6 +232,8 @@ impl Engine {
             | ua::Event::OfferCancelled(_)
             | ua::Event::OfferAccepted(..)
             | ua::Event::OfferRefused(..)
+            // Its own deadlines are shorter.
+            | ua::Event::RefreshDue(_)
             | ua::Event::Ended(..)
             | ua::Event::Registered(_)
             | ua::Event::Request { .. } => {}

@@ -42,9 +42,12 @@ impl UserAgent {
 
     /// Accepts an INVITE. The description is the answer to its offer, or the offer it lacked.
     pub fn accept(&mut self, now: Instant, id: LegId, sdp: &[u8], passed: Option<&Headers>) {
-        let Some((key, response)) = self.answer(id, 200, &[], passed) else { return };
+        let Some((key, mut response)) = self.answer(id, 200, &[], passed) else { return };
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let State::Invited { request, .. } = &leg.state else { return };
+        let request = request.clone();
+        self.agree_on_session(now, id, &request, &mut response);
+        let Some(leg) = self.legs.get_mut(&id) else { return };
         let bytes = finish(response, Some(sdp));
         leg.unacked = Some(Unacked::new(now, key, request.cseq().number, bytes.clone()));
         leg.state = State::Established;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use sip::{Headers, Method, Response, Writer};
 
 use super::leg::{Acked, Cancel, Fork, Offer, Owed, State};
-use super::{ALLOW, Cause, Event, Failure, Leg, LegId, Owner, Purpose, UserAgent};
+use super::{Cause, Event, Failure, Leg, LegId, Owner, Purpose, UserAgent};
 use crate::dialog::{Dialog, Identity};
 use crate::ids::Branch;
 use crate::limits::MAX_FORKS;
@@ -60,6 +60,7 @@ impl UserAgent {
             copy_passed_except(&mut writer, passed, said);
         }
         self.capabilities(&mut writer);
+        self.write_session(&mut writer, id);
         let offered = invite.offer.is_some();
         let bytes = finish(writer, invite.offer.as_deref());
         let state = State::Inviting { branch, provisional: false, offered, cancel: Cancel::No };
@@ -111,6 +112,7 @@ impl UserAgent {
         // A peer whose Contact we cannot reach is sought where its INVITE went.
         leg.hop = leg.dialog.hop().unwrap_or(leg.hop.clone());
         let seq = response.cseq().number;
+        self.on_session_agreed(now, id, &response);
         self.answered(now, id, seq, offered, response.body());
         if self.legs.get(&id).is_some_and(|leg| leg.released) {
             self.close(now, id);
@@ -185,11 +187,6 @@ impl UserAgent {
         leg.forks.push(Fork { tag: tag.into(), hop: hop.clone(), ack: ack.clone() });
         self.transactions.send(&hop, ack);
         self.send_bye(now, id, &mut dialog, hop, Purpose::Courtesy);
-    }
-
-    /// What an INVITE and its 2xx tell of us.
-    pub(super) fn capabilities(&self, writer: &mut Writer) {
-        writer.header("Allow", ALLOW).header("Supported", self.supported);
     }
 
     /// Acknowledges a 2xx whose offer our user will not answer any more: the media is refused.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use sip::{Headers, Method, Name, Request};
 
 use super::inside::Passing;
+use super::session::Session;
 use crate::dialog::Dialog;
 use crate::ids::{Branch, Tag};
 use crate::timer::T1;
@@ -44,6 +45,7 @@ pub(super) struct Leg {
     pub(super) allow: Allow,
     /// Whether the peer's Supported lists `replaces` (RFC 3891).
     pub(super) replaces: bool,
+    pub(super) session: Option<Session>,
     /// The user hung up: it hears of nothing but the end.
     pub(super) released: bool,
 }
@@ -154,6 +156,7 @@ impl Leg {
             passing: Vec::new(),
             allow: Allow::default(),
             replaces: false,
+            session: None,
             released: false,
         }
     }
@@ -174,7 +177,7 @@ impl Leg {
         let unacked = self.unacked.as_ref().map(|unacked| unacked.retransmit.min(unacked.give_up));
         let acked = self.acked.as_ref().map(|acked| acked.until);
         let owed = self.owed.as_ref().map(|owed| owed.give_up);
-        [cancel, offer, unacked, acked, owed].into_iter().flatten().min()
+        [cancel, offer, unacked, acked, owed, self.session_timeout()].into_iter().flatten().min()
     }
 
     /// A re-INVITE or its 2xx tells where the peer is now, and what it takes (RFC 3261 §12.2).
@@ -211,6 +214,11 @@ impl Allow {
         headers.value(Name::Allow)?;
         let methods = headers.values(Name::Allow).map(Method::parse);
         Some(Self(methods.fold(0, |set, method| set | 1 << method as u32)))
+    }
+
+    /// The others.
+    pub(super) fn without(self, method: Method) -> Self {
+        Self(self.0 & !(1 << method as u32))
     }
 
     /// Whether the peer listed this method.

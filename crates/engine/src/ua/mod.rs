@@ -6,6 +6,7 @@
 //! [`hang_up`](UserAgent::hang_up) that is all its user hears of it.
 
 mod answer;
+mod event;
 mod inside;
 mod invite;
 mod leg;
@@ -13,6 +14,7 @@ mod offer;
 mod refer;
 mod register;
 mod replaces;
+mod session;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -21,6 +23,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use sip::{Message, Method, Name, Request, Response, Writer};
 
+pub use self::event::{Cause, Event, Failure, FailureKind, Stats};
 pub use self::invite::Invite;
 pub use self::leg::{Allow, LegId};
 use self::leg::{Cancel, Leg, Offer, Refer, State};
@@ -28,124 +31,13 @@ use self::register::{Password, Registration};
 pub use crate::dialog::Identity;
 use crate::hash::{Keyed, Map};
 use crate::ids::{Ids, Tag};
+use crate::limits::MIN_SESSION_SECONDS;
 use crate::timer::Deadlines;
 use crate::transaction::{self, Transactions};
 pub use crate::transaction::{Output, ServerKey};
 
 /// The methods we take, as our Allow header lists them.
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY, INFO, MESSAGE";
-
-/// The extensions we know, as our Supported header lists them.
-const SUPPORTED: &str = "replaces";
-
-/// What happened to a leg, or beside all legs.
-#[derive(Debug)]
-pub enum Event {
-    /// Somebody calls: see [`UserAgent::invitation`]; answer with `progress`, `accept`, `reject`.
-    Incoming(LegId),
-    /// Our INVITE got a provisional answer other than 100.
-    Progress(LegId, Response),
-    /// Our INVITE was accepted. When it carried no offer, this response does, and
-    /// [`UserAgent::acknowledge`] is due.
-    Answered(LegId, Response),
-    /// Our 2xx was acknowledged; the body is the answer when our 2xx carried the offer.
-    Acknowledged(LegId, Bytes),
-    /// The peer sent a re-INVITE: see [`UserAgent::offered`]; answer with `accept_offer` or
-    /// `refuse_offer`.
-    Offered(LegId),
-    /// The peer takes its re-INVITE back: it still wants an answer, best from `cancel_offer` on the
-    /// other leg.
-    OfferCancelled(LegId),
-    /// Our re-INVITE was accepted. When it carried no offer, `acknowledge` is due.
-    OfferAccepted(LegId, Response),
-    /// Our re-INVITE was refused; the session stands as it was.
-    OfferRefused(LegId, Failure),
-    /// Our REFER was answered finally; `Ok` is a 2xx.
-    ReferAnswered(LegId, Result<(), Failure>),
-    /// The phone we referred reports: the status line it sent, if any.
-    Notified(LegId, Option<Failure>),
-    /// The peer asks us to call somebody: see [`UserAgent::referred`]; answer with `accept_refer`
-    /// or `refuse_refer`.
-    Referred(LegId),
-    /// A request inside the dialog that is meant for the other party: answer with `pass` or
-    /// `answer_inside`.
-    Inside(LegId, ServerKey),
-    /// Our REGISTER was answered finally.
-    Registered(Result<Response, Failure>),
-    /// The leg is no more.
-    Ended(LegId, Cause),
-    /// A request outside any dialog, to be answered with [`UserAgent::respond`].
-    Request {
-        /// Names the transaction.
-        key: ServerKey,
-        /// The request.
-        request: Request,
-        /// Where it came from.
-        source: SocketAddr,
-    },
-}
-
-/// Why a leg ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// Our INVITE was refused or not answered.
-    Refused(Failure),
-    /// The peer took its INVITE back before we answered.
-    Cancelled,
-    /// The peer hung up; the Q.850 cause of its Reason header (RFC 3326).
-    Bye(Option<u16>),
-    /// We hung up or refused.
-    Released,
-    /// The peer lost the dialog or never acknowledged it. We sent a BYE all the same.
-    Lost(Failure),
-}
-
-/// A final answer that is not a success, or its absence.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// Whether a peer said it or we did.
-    pub kind: FailureKind,
-    /// SIP status code; 408 for silence and 503 for an unreachable peer (RFC 3261 §8.1.3.1).
-    pub status: u16,
-    /// Reason phrase.
-    pub reason: String,
-    /// Q.850 cause of the Reason header (RFC 3326), when there is one.
-    pub q850: Option<u16>,
-}
-
-/// Who said a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailureKind {
-    /// The peer answered so.
-    Answered,
-    /// The peer did not answer in time.
-    TimedOut,
-    /// There was no way to the peer.
-    Unreachable,
-}
-
-impl Failure {
-    pub(crate) fn answered(response: &Response) -> Self {
-        Self {
-            kind: FailureKind::Answered,
-            status: response.status,
-            reason: response.reason_text().into_owned(),
-            q850: q850(response),
-        }
-    }
-
-    pub(crate) fn ours(kind: FailureKind, status: u16, reason: &str) -> Self {
-        Self { kind, status, reason: reason.to_owned(), q850: None }
-    }
-
-    pub(crate) fn timed_out() -> Self {
-        Self::ours(FailureKind::TimedOut, 408, "Request Timeout")
-    }
-
-    pub(crate) fn unreachable() -> Self {
-        Self::ours(FailureKind::Unreachable, 503, "Destination Unreachable")
-    }
-}
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY, INFO, UPDATE, MESSAGE";
 
 /// What a client transaction was for.
 #[derive(Clone, Copy, Debug)]
@@ -160,6 +52,8 @@ enum Purpose {
     Offer,
     Refer,
     Register,
+    /// The UPDATE that refreshes a session.
+    Refresh,
     Bye,
     /// Another leg's request, which waits for the answer.
     Pass {
@@ -173,8 +67,10 @@ enum Purpose {
 /// Legs on top of transactions.
 pub struct UserAgent {
     identity: Identity,
-    /// The extensions that we know.
-    supported: &'static str,
+    /// Knows no extension but session timers.
+    is_simple: bool,
+    /// How long our sessions are, unless they are refreshed; `None` without end.
+    session_seconds: Option<u32>,
     ids: Ids,
     transactions: Transactions<Owner>,
     /// Boxed: a table of pointers costs little where most of its places are empty.
@@ -186,15 +82,6 @@ pub struct UserAgent {
     password: Option<Password>,
 }
 
-/// What became of the datagrams that were not part of a call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Broken requests answered 400 or 505.
-    pub refused: u64,
-    /// Broken datagrams dropped: nothing in them could be answered.
-    pub dropped: u64,
-}
-
 impl UserAgent {
     /// A user agent that appears as `identity`. The seed must come from the operating system's
     /// entropy: tags and branches are made of it.
@@ -203,7 +90,8 @@ impl UserAgent {
         let hash = Keyed::new(ids.key());
         Self {
             identity,
-            supported: SUPPORTED,
+            is_simple: false,
+            session_seconds: None,
             ids,
             transactions: Transactions::new(hash),
             legs: hash.map(),
@@ -220,9 +108,9 @@ impl UserAgent {
         &self.identity
     }
 
-    /// Knows no extension from now on, as simple phones do.
+    /// Knows no Replaces from now on, as simple phones do.
     pub fn forget_extensions(&mut self) {
-        self.supported = "";
+        self.is_simple = true;
     }
 
     /// A datagram from the network. What cannot be parsed is answered 400 or dropped.
@@ -319,7 +207,7 @@ impl UserAgent {
             response.header("Allow", ALLOW);
         }
         if capabilities {
-            response.header("Accept", "application/sdp").header("Supported", self.supported);
+            response.header("Accept", "application/sdp").header("Supported", self.supported());
         }
         response
     }
@@ -381,10 +269,22 @@ impl UserAgent {
             }
             (Purpose::Invite | Purpose::Register, 401 | 407)
                 if self.authenticate(now, owner, &response) => {}
+            (Purpose::Invite, 422) if self.ask_for_longer(now, owner, &response) => {}
+            (Purpose::Refresh, 200..=299) => self.on_refreshed(now, owner.leg, &response),
+            (Purpose::Refresh | Purpose::Offer, 422) => {
+                self.on_session_too_short(now, owner, &response)
+            }
             (Purpose::Bye, 200..) => self.end(now, owner.leg, Cause::Released),
             (Purpose::Pass { from, key }, 200..) => self.on_passed(now, from, key, &response),
             (_, 300..) => self.on_failure(now, owner, Failure::answered(&response)),
-            (Purpose::Offer | Purpose::Refer | Purpose::Register | Purpose::Bye, _)
+            (
+                Purpose::Offer
+                | Purpose::Refer
+                | Purpose::Register
+                | Purpose::Refresh
+                | Purpose::Bye,
+                _,
+            )
             | (Purpose::Pass { .. } | Purpose::Courtesy | Purpose::Invite, _) => {}
         }
     }
@@ -410,6 +310,7 @@ impl UserAgent {
                 self.tell(owner.leg, Event::ReferAnswered(owner.leg, Err(failure)));
             }
             Purpose::Register => self.events.push_back(Event::Registered(Err(failure))),
+            Purpose::Refresh => self.on_refresh_failed(now, owner.leg, &failure),
             Purpose::Bye => self.end(now, owner.leg, Cause::Released),
             Purpose::Pass { from, key } => self.on_pass_failed(now, from, key, &failure),
             Purpose::Courtesy => {}
@@ -425,7 +326,7 @@ impl UserAgent {
         source: SocketAddr,
         merged: bool,
     ) {
-        if let Some(status) = refusal(&request, merged, self.supported) {
+        if let Some(status) = self.refusal(&request, merged) {
             return self.refuse_request(now, key, &request, source, status);
         }
         let Some(tag) = request.to_tag() else {
@@ -448,6 +349,7 @@ impl UserAgent {
         }
         match request.method {
             Method::Invite => self.on_offer(now, id, key, request, source),
+            Method::Update => self.on_update(now, id, key, request, source),
             Method::Bye => self.on_bye(now, id, key, &request, source),
             Method::Refer => self.on_refer(now, id, key, request, source),
             Method::Notify => self.on_notify(now, id, key, request, source),
@@ -477,6 +379,7 @@ impl UserAgent {
                     response.bytes("Unsupported", required);
                 }
             }
+            422 => drop(response.header("Min-SE", MIN_SESSION_SECONDS)),
             489 => drop(response.header("Allow-Events", "refer")),
             500 => drop(response.header("Retry-After", self.ids.number() % 10)),
             _ => {}
@@ -488,6 +391,7 @@ impl UserAgent {
         self.expire_cancel(now, id);
         self.expire_unacked(now, id);
         self.expire_offer(now, id);
+        self.expire_session(now, id);
         self.arm(id);
     }
 
@@ -539,40 +443,46 @@ impl UserAgent {
         }
         self.events.push_back(Event::Ended(id, cause));
     }
-}
 
-/// What every user agent refuses, before it looks at the method (RFC 3261 §8.2).
-fn refusal(request: &Request, merged: bool, supported: &str) -> Option<u16> {
-    let is_sdp = |content: &str| content.eq_ignore_ascii_case("application/sdp");
-    if merged {
-        return Some(482);
-    }
-    if !matches!(
-        sip::Uri::parse(request.uri()).map(|uri| uri.scheme),
-        Ok(sip::Scheme::Sip | sip::Scheme::Tel)
-    ) {
-        return Some(416);
-    }
-    if request.method == Method::Other && request.to_tag().is_none() {
-        return Some(501);
-    }
-    let is_known = |option: &[u8]| match request.method {
-        Method::Register => option == b"path",
-        Method::Invite => supported.as_bytes().eq_ignore_ascii_case(option),
-        _ => false,
-    };
-    if !request.values(Name::Require).all(is_known) {
-        return Some(420);
-    }
-    if request.method == Method::Invite && !request.body().is_empty() {
-        let encoded = request
-            .value(Name::ContentEncoding)
-            .is_some_and(|value| !value.eq_ignore_ascii_case(b"identity"));
-        if encoded || !request.content_type().is_none_or(is_sdp) {
-            return Some(415);
+    /// What every user agent refuses, before it looks at the method (RFC 3261 §8.2).
+    fn refusal(&self, request: &Request, merged: bool) -> Option<u16> {
+        let is_sdp = |content: &str| content.eq_ignore_ascii_case("application/sdp");
+        if merged {
+            return Some(482);
         }
+        if !matches!(
+            sip::Uri::parse(request.uri()).map(|uri| uri.scheme),
+            Ok(sip::Scheme::Sip | sip::Scheme::Tel)
+        ) {
+            return Some(416);
+        }
+        if request.method == Method::Other && request.to_tag().is_none() {
+            return Some(501);
+        }
+        let is_known = |option: &[u8]| match request.method {
+            Method::Register => option == b"path",
+            Method::Invite | Method::Update => {
+                let mut known = self.supported().split(", ");
+                known.any(|known| known.as_bytes().eq_ignore_ascii_case(option))
+            }
+            _ => false,
+        };
+        if !request.values(Name::Require).all(is_known) {
+            return Some(420);
+        }
+        if self.is_too_short(request) {
+            return Some(422);
+        }
+        if matches!(request.method, Method::Invite | Method::Update) && !request.body().is_empty() {
+            let encoded = request
+                .value(Name::ContentEncoding)
+                .is_some_and(|value| !value.eq_ignore_ascii_case(b"identity"));
+            if encoded || !request.content_type().is_none_or(is_sdp) {
+                return Some(415);
+            }
+        }
+        None
     }
-    None
 }
 
 /// The Q.850 cause of a Reason header (RFC 3326).

@@ -9,7 +9,7 @@ use sip::{Method, Request, Response};
 
 use super::invite::finish;
 use super::leg::{Offer, State, Unacked};
-use super::{ALLOW, Event, Failure, Leg, LegId, Owner, Purpose, UserAgent};
+use super::{Event, Failure, Leg, LegId, Owner, Purpose, UserAgent};
 use crate::ids::Branch;
 use crate::limits::{MAX_GLARE_RETRIES, RING_TIMEOUT};
 use crate::timer::T1X64;
@@ -80,8 +80,12 @@ impl UserAgent {
         let mut response = sip::respond(&request, 200, "", source);
         response.header("Contact", format_args!("<{}>", self.identity.contact));
         self.capabilities(&mut response);
+        self.agree_on_session(now, id, &request, &mut response);
         let bytes = finish(response, Some(sdp));
-        if let Some(leg) = self.legs.get_mut(&id) {
+        // An UPDATE needs no ACK.
+        if request.method == Method::Invite
+            && let Some(leg) = self.legs.get_mut(&id)
+        {
             leg.unacked = Some(Unacked::new(now, key, request.cseq().number, bytes.clone()));
         }
         self.transactions.respond(now, key, 200, bytes);
@@ -160,7 +164,8 @@ impl UserAgent {
             return self.refuse_request(now, key, &request, source, status);
         }
         leg.refresh(&request);
-        let trying = sip::respond(&request, 100, "", source);
+        let trying = (request.method == Method::Invite)
+            .then(|| sip::respond(&request, 100, "", source).finish());
         // Ours, if it waits out a 491, is tried again later: the peer's goes first.
         if let Offer::Backoff { body, at, attempt } = std::mem::replace(
             &mut leg.offer,
@@ -168,8 +173,10 @@ impl UserAgent {
         ) {
             leg.waiting = Some((body, attempt, at));
         }
-        self.transactions.respond(now, key, 100, trying.finish());
-        self.transactions.set_leg(key, id);
+        if let Some(trying) = trying {
+            self.transactions.respond(now, key, 100, trying);
+            self.transactions.set_leg(key, id);
+        }
         self.arm(id);
         self.events.push_back(Event::Offered(id));
     }
@@ -186,8 +193,10 @@ impl UserAgent {
         let seq = leg.dialog.next_seq();
         let mut writer = leg.dialog.request(Method::Invite, seq, branch, &self.identity);
         writer.header("Contact", format_args!("<{}>", self.identity.contact));
-        writer.header("Allow", ALLOW).header("Supported", self.supported);
+        self.capabilities(&mut writer);
+        self.write_session(&mut writer, id);
         let bytes = finish(writer, body.as_deref());
+        let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.offer = Offer::Sent { branch, body, give_up: now + T1X64, progressed: false, attempt };
         let owner = Owner { leg: id, purpose: Purpose::Offer };
         let hop = leg.hop.clone();
@@ -220,6 +229,7 @@ impl UserAgent {
             let offer = (!offered).then(|| sip::sdp::rejecting(response.body()));
             return self.send_ack(now, id, seq, offer.as_deref());
         }
+        self.on_session_agreed(now, id, &response);
         self.answered(now, id, seq, offered, response.body());
         self.tell(id, Event::OfferAccepted(id, response));
     }

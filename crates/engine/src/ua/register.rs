@@ -87,6 +87,34 @@ impl UserAgent {
             1,
             &cnonce,
         );
+        self.send_again(now, owner, &request, branch, &[(answers, credentials)])
+    }
+
+    /// Calls again with a longer session, as a 422 asks (RFC 4028 §7.3). False when it does not.
+    pub(super) fn ask_for_longer(
+        &mut self,
+        now: Instant,
+        owner: Owner,
+        response: &Response,
+    ) -> bool {
+        let request = response.branch().and_then(Branch::parse);
+        let request = request.and_then(|branch| self.transactions.sent(branch));
+        let Some(request) = request else { return false };
+        let Some(least) = Self::longer_session(&request, response) else { return false };
+        let branch = self.ids.branch();
+        let headers = [("Session-Expires", least.to_string()), ("Min-SE", least.to_string())];
+        self.send_again(now, owner, &request, branch, &headers)
+    }
+
+    /// Sends a request again with other, or more, headers (RFC 3261 §8.1.3.5).
+    fn send_again(
+        &mut self,
+        now: Instant,
+        owner: Owner,
+        request: &Request,
+        branch: Branch,
+        headers: &[(&str, String)],
+    ) -> bool {
         let seq = request.cseq().number + 1;
         let hop = match owner.purpose {
             Purpose::Invite => {
@@ -108,30 +136,37 @@ impl UserAgent {
             }
             Purpose::Offer
             | Purpose::Refer
+            | Purpose::Refresh
             | Purpose::Bye
             | Purpose::Pass { .. }
             | Purpose::Courtesy => return false,
         };
-        let bytes = again(&request, &self.identity, branch, seq, (answers, &credentials));
+        let bytes = again(request, &self.identity, branch, seq, headers);
         self.transactions.request(now, branch, request.method, hop, bytes, owner).is_ok()
     }
 }
 
-/// A request that is sent again with one more header (RFC 3261 §8.1.3.5).
+/// A request with other headers of these names.
 fn again(
     request: &Request,
     identity: &Identity,
     branch: Branch,
     seq: u32,
-    (name, value): (&str, &str),
+    headers: &[(&str, String)],
 ) -> Bytes {
     let mut writer = Writer::request(request.method_name(), request.uri());
     via(&mut writer, identity, branch);
     let replaced = [Name::Via, Name::CSeq, Name::ContentType, Name::ContentLength];
-    for header in request.iter().filter(|header| !replaced.contains(&header.name)) {
-        writer.copy(header);
+    let is_new = |name: &str| headers.iter().any(|(new, _)| new.eq_ignore_ascii_case(name));
+    for header in request.iter() {
+        if !replaced.contains(&header.name) && !is_new(header.text) {
+            writer.copy(header);
+        }
     }
-    writer.header("CSeq", format_args!("{seq} {}", request.method_name())).header(name, value);
+    writer.header("CSeq", format_args!("{seq} {}", request.method_name()));
+    for (name, value) in headers {
+        writer.header(name, value);
+    }
     super::invite::finish(writer, Some(request.body()))
 }
 

@@ -16,6 +16,7 @@ mod inside;
 mod network;
 mod pages;
 mod register;
+mod session;
 mod start;
 mod start_auto;
 mod start_callee_failures;
@@ -48,7 +49,11 @@ fn refuse(status: u16) -> Answer {
 
 /// Runs a scenario in virtual time, compares the ladder it drew, and sees that nothing is left.
 fn check(scenario: impl FnOnce(&mut World), ladder: Expect) -> World {
-    let world = play(scenario);
+    check_in(World::new(1), scenario, ladder)
+}
+
+fn check_in(world: World, scenario: impl FnOnce(&mut World), ladder: Expect) -> World {
+    let world = play_in(world, scenario);
     ladder.assert_eq(&world.ladder.to_string());
     world
 }

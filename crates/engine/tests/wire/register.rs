@@ -36,7 +36,7 @@ impl Registrar {
         };
         let users = Some(Users { realm: "here".to_owned(), users: vec![bob] });
         let (advertise, next_hop) = (None, None);
-        let config = Config { address: ENGINE, advertise, next_hop, open: false, users };
+        let config = Config { advertise, next_hop, users, ..Config::at(ENGINE) };
         Self { wire: Wire::seeded(config, 1), last: 0 }
     }
 

@@ -58,8 +58,7 @@ struct Scene {
 impl Scene {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
-        let config =
-            Config { address: ENGINE, advertise: None, next_hop: None, open: true, users: None };
+        let config = Config { open: true, ..Config::at(ENGINE) };
         let phone = |user, address, party| {
             (address, Phone::new(user, address, Some(ENGINE), key(seed, party)))
         };

@@ -169,13 +169,8 @@ fn every_via_of_whatever_transport_comes_back() {
 
 #[test]
 fn the_registrar_of_their_domain_takes_or_refuses_the_registrations() {
-    let config = Config {
-        address: ENGINE,
-        advertise: Some("example.com".to_owned()),
-        next_hop: None,
-        open: true,
-        users: None,
-    };
+    let config =
+        Config { advertise: Some("example.com".to_owned()), open: true, ..Config::at(ENGINE) };
     let mut text = String::new();
     for name in ["escnull", "dblreq", "regbadct", "unksm2", "cparam01", "cparam02", "regescrt"] {
         let mut wire = Wire::seeded(config.clone(), 1);

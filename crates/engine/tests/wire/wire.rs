@@ -51,7 +51,7 @@ impl Wire {
 
     pub(crate) fn with(next_hop: Option<&str>, open: bool) -> Self {
         let next_hop = next_hop.map(str::to_owned);
-        Self::seeded(Config { address: ENGINE, advertise: None, next_hop, open, users: None }, 1)
+        Self::seeded(Config { next_hop, open, ..Config::at(ENGINE) }, 1)
     }
 
     #[expect(

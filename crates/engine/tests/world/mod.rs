@@ -91,7 +91,7 @@ impl World {
 
     /// An engine that lets everybody call everybody.
     pub(crate) fn config() -> Config {
-        Config { address: address(0), advertise: None, next_hop: None, open: true, users: None }
+        Config { open: true, ..Config::at(address(0)) }
     }
 
     #[allow(
@@ -141,8 +141,7 @@ impl World {
             md5: Some(ha1(Algorithm::Md5, *user)),
         });
         let users = Some(Users { realm: REALM.to_owned(), users: users.collect() });
-        let (address, advertise, next_hop) = (address(0), None, None);
-        Self::with_config(seed, Config { address, advertise, next_hop, open: false, users })
+        Self::with_config(seed, Config { users, ..Config::at(address(0)) })
     }
 
     /// Draws the third phone too, under this name. To be said first.

@@ -55,10 +55,11 @@ impl Driver {
     pub(super) fn new(udp: Udp, settings: Settings, sink: Arc<dyn EventSink>) -> io::Result<Self> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
-        let Settings { advertise, next_hop, users } = settings;
+        let Settings { advertise, next_hop, session_seconds, users } = settings;
         // Whoever can reach a loopback address may use this machine anyway.
         let open = udp.local().ip().is_loopback() && users.is_none();
-        let config = Config { address: udp.local(), advertise, next_hop, open, users };
+        let address = udp.local();
+        let config = Config { address, advertise, next_hop, open, session_seconds, users };
         Ok(Self {
             engine: Engine::new(config, seed),
             udp,

@@ -38,6 +38,8 @@ pub struct Settings {
     pub advertise: Option<String>,
     /// SIP URI of the proxy that gets every call.
     pub next_hop: Option<String>,
+    /// How many seconds a session lasts that nobody refreshes (RFC 4028); `None` is for ever.
+    pub session_seconds: Option<u32>,
     /// Who may register and call. Without users everybody may, on loopback only.
     pub users: Option<engine::Users>,
 }
@@ -52,6 +54,7 @@ impl Settings {
         Ok(Self {
             advertise: sip.advertise.clone(),
             next_hop: sip.uri.as_ref().map(ToString::to_string),
+            session_seconds: Some(sip.session_seconds).filter(|seconds| *seconds > 0),
             users: sip.users.as_deref().map(users::load).transpose()?,
         })
     }

@@ -6,3 +6,4 @@ mod calling;
 mod dialog;
 mod framing;
 mod requests;
+mod update;

@@ -1,0 +1,264 @@
+//! Session timers (RFC 4028): a session that nobody refreshes in time is over, so that a phone that
+//! is gone is noticed. Each leg has its own timer; who refreshes is settled in each INVITE,
+//! re-INVITE and UPDATE. With a peer that knows no session timers we refresh alone.
+//!
+//! A refresh is an UPDATE without a body where the peer takes that, else a re-INVITE, which only our
+//! user can make: it knows the description.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use sip::{Headers, Method, Name, Request, Response, Writer};
+
+use super::leg::State;
+use super::{ALLOW, Event, Failure, Leg, LegId, Owner, Purpose, UserAgent};
+use crate::limits::{MIN_SESSION_SECONDS, REFRESH_RETRY};
+use crate::transaction::ServerKey;
+
+/// The timer of a leg.
+pub(super) struct Session {
+    /// Seconds between refreshes.
+    interval: u32,
+    /// Whether we refresh, and not the peer.
+    is_ours: bool,
+    /// Our UPDATE has not been answered.
+    is_asked: bool,
+    /// When we refresh (again), or, where the peer does, when we take it for gone.
+    at: Instant,
+    /// When the session is over, unless it is refreshed.
+    expires: Instant,
+}
+
+impl Session {
+    fn new(now: Instant, interval: u32, is_ours: bool) -> Self {
+        let whole = Duration::from_secs(interval.into());
+        // RFC 4028 §10: half the interval; and some time before its end.
+        let at = if is_ours { whole / 2 } else { whole - (whole / 3).min(Duration::from_secs(32)) };
+        Self { interval, is_ours, is_asked: false, at: now + at, expires: now + whole }
+    }
+
+    pub(super) fn next_timeout(&self) -> Instant {
+        self.at
+    }
+}
+
+impl UserAgent {
+    /// Asks for sessions of so many seconds, [`MIN_SESSION_SECONDS`] at least; `None` is without end,
+    /// and session timers are not spoken of.
+    pub fn set_session_timer(&mut self, seconds: Option<u32>) {
+        self.session_seconds = seconds.map(|seconds| seconds.max(MIN_SESSION_SECONDS));
+    }
+
+    /// What an INVITE or UPDATE of ours says about the session.
+    pub(super) fn write_session(&self, writer: &mut Writer, id: LegId) {
+        let Some(seconds) = self.session_seconds else { return };
+        match self.legs.get(&id).and_then(|leg| leg.session.as_ref()) {
+            None => writer.header("Session-Expires", seconds),
+            Some(session) => {
+                let refresher = if session.is_ours { "uac" } else { "uas" };
+                let interval = session.interval;
+                writer.header("Session-Expires", format_args!("{interval};refresher={refresher}"))
+            }
+        };
+        writer.header("Min-SE", MIN_SESSION_SECONDS);
+    }
+
+    /// A 2xx to an INVITE or UPDATE of ours says who refreshes.
+    pub(super) fn on_session_agreed(&mut self, now: Instant, id: LegId, response: &Response) {
+        let Some(wanted) = self.session_seconds else { return };
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let wanted = leg.session.as_ref().map_or(wanted, |session| session.interval);
+        let (interval, is_ours) = match expires(response) {
+            // §7.2: the peer knows no session timers. It is refreshed all the same.
+            None => (wanted, true),
+            Some((interval, refresher)) => (interval, refresher != Some("uas")),
+        };
+        leg.session = Some(Session::new(now, interval.max(MIN_SESSION_SECONDS), is_ours));
+        self.arm(id);
+    }
+
+    /// Whether a request asks for a session that is shorter than we let phones have (§9).
+    pub(super) fn is_too_short(&self, request: &Request) -> bool {
+        self.session_seconds.is_some()
+            && matches!(request.method, Method::Invite | Method::Update)
+            && request.has_token(Name::Supported, "timer")
+            && expires(request).is_some_and(|(interval, _)| interval < MIN_SESSION_SECONDS)
+    }
+
+    /// Settles who refreshes, and says so in our 2xx to a request of the peer.
+    pub(super) fn agree_on_session(
+        &mut self,
+        now: Instant,
+        id: LegId,
+        request: &Request,
+        response: &mut Writer,
+    ) {
+        let Some(wanted) = self.session_seconds else { return };
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let is_known = request.has_token(Name::Supported, "timer");
+        let asked = expires(request);
+        let interval = asked.map_or(wanted, |(interval, _)| interval.max(MIN_SESSION_SECONDS));
+        // §9, table 2: what the peer leaves open is ours to say, and we like to know.
+        let is_ours = !is_known || asked.is_none_or(|(_, refresher)| refresher != Some("uac"));
+        if is_known {
+            let refresher = if is_ours { "uas" } else { "uac" };
+            response.header("Require", "timer");
+            response.header("Session-Expires", format_args!("{interval};refresher={refresher}"));
+        }
+        leg.session = Some(Session::new(now, interval, is_ours));
+        self.arm(id);
+    }
+
+    /// The peer wants sessions to be longer than we asked for (§7.3): that long it is. `None` when it
+    /// does not say more than we have asked for.
+    pub(super) fn longer_session(request: &Headers, response: &Response) -> Option<u32> {
+        let least = response.number(Name::MinSe)?;
+        let asked = expires(request).map_or(0, |(interval, _)| interval);
+        (least > asked && least < u32::MAX / 2).then_some(least)
+    }
+
+    /// The peer wants a refresh of ours to ask for more: it is tried again so.
+    pub(super) fn on_session_too_short(&mut self, now: Instant, owner: Owner, response: &Response) {
+        let least = response.number(Name::MinSe);
+        let session = self.legs.get_mut(&owner.leg).and_then(|leg| leg.session.as_mut());
+        if let (Some(session), Some(least)) = (session, least)
+            && least > session.interval
+        {
+            session.interval = least;
+            session.at = now;
+            self.arm(owner.leg);
+        }
+        self.on_failure(now, owner, Failure::answered(response));
+    }
+
+    pub(super) fn expire_session(&mut self, now: Instant, id: LegId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        if leg.released || !matches!(leg.state, State::Established) {
+            leg.session = None;
+            return;
+        }
+        let Some(session) = leg.session.as_mut().filter(|session| session.at <= now) else {
+            return;
+        };
+        if !session.is_ours || session.expires <= now {
+            return self.lose(now, id, Failure::timed_out());
+        }
+        session.at = (now + REFRESH_RETRY).min(session.expires);
+        if session.is_asked {
+            return;
+        }
+        if leg.allow.contains(Method::Update) {
+            self.send_update(now, id);
+        } else {
+            self.tell(id, Event::RefreshDue(id));
+        }
+    }
+
+    fn send_update(&mut self, now: Instant, id: LegId) {
+        let branch = self.ids.branch();
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let seq = leg.dialog.next_seq();
+        if let Some(session) = &mut leg.session {
+            session.is_asked = true;
+        }
+        let hop = leg.hop.clone();
+        let mut writer = leg.dialog.request(Method::Update, seq, branch, &self.identity);
+        writer.header("Contact", format_args!("<{}>", self.identity.contact));
+        self.capabilities(&mut writer);
+        self.write_session(&mut writer, id);
+        let bytes = writer.finish();
+        let owner = Owner { leg: id, purpose: Purpose::Refresh };
+        // Without room it is tried again.
+        let _ = self.transactions.request(now, branch, Method::Update, hop, bytes, owner);
+    }
+
+    pub(super) fn on_refreshed(&mut self, now: Instant, id: LegId, response: &Response) {
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.refresh(response);
+        }
+        self.on_session_agreed(now, id, response);
+    }
+
+    pub(super) fn on_refresh_failed(&mut self, now: Instant, id: LegId, failure: &Failure) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(session) = &mut leg.session else { return };
+        session.is_asked = false;
+        match failure.status {
+            // RFC 3261 §12.2.1.2: the peer knows nothing of the dialog, or is gone.
+            408 | 481 => self.lose(now, id, failure.clone()),
+            // It listed UPDATE and does not take it: a re-INVITE then, at once.
+            405 | 501 => {
+                leg.allow = leg.allow.without(Method::Update);
+                session.at = now;
+                self.arm(id);
+            }
+            // Tried again in a while.
+            _ => {}
+        }
+    }
+
+    /// An UPDATE of the peer (RFC 3311): with an offer it is one like a re-INVITE's, without it
+    /// tells where the peer is, and that it is there.
+    pub(super) fn on_update(
+        &mut self,
+        now: Instant,
+        id: LegId,
+        key: ServerKey,
+        request: Request,
+        source: SocketAddr,
+    ) {
+        if !request.body().is_empty() {
+            return self.on_offer(now, id, key, request, source);
+        }
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        if matches!(leg.state, State::Closing) {
+            return self.refuse_request(now, key, &request, source, 481);
+        }
+        let is_up = matches!(leg.state, State::Established);
+        leg.refresh(&request);
+        let mut response = sip::respond(&request, 200, "", source);
+        response.header("Contact", format_args!("<{}>", self.identity.contact));
+        self.capabilities(&mut response);
+        if is_up {
+            self.agree_on_session(now, id, &request, &mut response);
+        }
+        self.respond(now, key, response, 200);
+    }
+
+    /// What an INVITE, an UPDATE and their 2xx tell of us.
+    pub(super) fn capabilities(&self, writer: &mut Writer) {
+        writer.header("Allow", ALLOW).header("Supported", self.supported());
+    }
+
+    /// The extensions that we know, as our Supported header lists them.
+    pub(super) fn supported(&self) -> &'static str {
+        match (self.is_simple, self.session_seconds.is_some()) {
+            (true, false) => "",
+            (true, true) => "timer",
+            (false, false) => "replaces",
+            (false, true) => "replaces, timer",
+        }
+    }
+}
+
+impl Leg {
+    /// When the session is refreshed, or over.
+    pub(super) fn session_timeout(&self) -> Option<Instant> {
+        self.session.as_ref().map(Session::next_timeout)
+    }
+}
+
+/// What Session-Expires says: seconds, and who refreshes.
+fn expires(headers: &Headers) -> Option<(u32, Option<&'static str>)> {
+    let text = headers.text(Name::SessionExpires)?;
+    let mut parts = text.split(';').map(str::trim);
+    let interval = parts.next()?.parse().ok()?;
+    let refresher = parts.find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("refresher").then(|| value.trim())
+    });
+    let refresher = refresher.and_then(|refresher| {
+        ["uac", "uas"].into_iter().find(|known| known.eq_ignore_ascii_case(refresher))
+    });
+    Some((interval, refresher))
+}

@@ -1,0 +1,101 @@
+//! UPDATE (RFC 3311), and what session timers look like on the wire (RFC 4028).
+
+use std::time::Duration;
+
+use engine::Config;
+
+use crate::call::{Call, invite};
+use crate::draft::Draft;
+use crate::wire::{CALLEE, CALLER, ENGINE, Wire, the, times};
+
+#[test]
+fn an_update_with_an_offer_goes_on_as_a_re_invite_and_its_answer_comes_back_without_an_ack() {
+    let mut call = Call::established();
+    let sent = call.wire.receive(CALLER, call.by_caller("UPDATE", 2).sdp());
+    let offer = the(&sent, "INVITE");
+    assert_eq!((sent.len(), offer.to), (1, CALLEE), "no 100 to what is no INVITE");
+    assert_eq!(offer.text("Content-Type"), "application/sdp");
+    let answer = Draft::answer(&offer, "200 OK", "callee").sdp();
+    let sent = call.wire.receive(CALLEE, answer);
+    let updated = the(&sent, "200");
+    assert_eq!((updated.to, &*updated.text("CSeq")), (CALLER, "2 UPDATE"));
+    assert!(!updated.body().is_empty());
+    assert_eq!(times(&sent, CALLEE, "ACK"), [0]);
+    // Nobody waits for an ACK of it: the next one is taken at once.
+    let sent = call.wire.receive(CALLER, call.by_caller("UPDATE", 3).sdp());
+    assert_eq!(times(&sent, CALLEE, "INVITE"), [0]);
+}
+
+#[test]
+fn an_update_that_the_other_party_refuses_is_refused() {
+    let mut call = Call::established();
+    let offer = the(&call.wire.receive(CALLER, call.by_caller("UPDATE", 2).sdp()), "INVITE");
+    let sent =
+        call.wire.receive(CALLEE, Draft::answer(&offer, "488 Not Acceptable Here", "callee"));
+    assert_eq!(the(&sent, "488").text("CSeq"), "2 UPDATE");
+    the(&call.wire.receive(CALLER, call.by_caller("BYE", 3)), "BYE");
+}
+
+#[test]
+fn one_offer_at_a_time() {
+    let mut call = Call::established();
+    the(&call.wire.receive(CALLER, call.by_caller("UPDATE", 2).sdp()), "INVITE");
+    // RFC 3311 §5.2: a second one before the first was answered.
+    let second = the(&call.wire.receive(CALLER, call.by_caller("UPDATE", 3).sdp()), "500");
+    assert!(second.text("Retry-After").parse::<u32>().is_ok_and(|seconds| seconds < 10));
+    // The callee's own crosses the one that is on its way to it.
+    the(&call.wire.receive(CALLEE, call.by_callee("UPDATE", 2).sdp()), "491");
+}
+
+#[test]
+fn an_update_without_a_body_is_answered_at_once_and_moves_the_target() {
+    let mut call = Call::established();
+    let moved = call.by_callee("UPDATE", 2).set("Contact", "<sip:peer@192.0.2.99:5070>");
+    let sent = call.wire.receive(CALLEE, moved);
+    assert_eq!(the(&sent, "200").text("Contact"), "<sip:192.0.2.1:5060>");
+    assert_eq!(sent.len(), 1, "it is between that phone and us");
+    let bye = the(&call.wire.receive(CALLER, call.by_caller("BYE", 2)), "BYE");
+    assert_eq!(bye.to.to_string(), "192.0.2.99:5070");
+}
+
+#[test]
+fn an_update_before_the_answer_refreshes_or_waits_and_the_phone_rings_on() {
+    let mut call = Call::placed(invite());
+    let ringing = Draft::answer(&call.outgoing, "180 Ringing", "callee");
+    let ringing = the(&call.wire.receive(CALLEE, ringing), "180");
+    let update = |seq: u32| {
+        Draft::request("UPDATE", "sip:192.0.2.1", CALLER)
+            .branch(&format!("z9hG4bK-update-{seq}"))
+            .set("To", ringing.all("To").remove(0))
+            .set("CSeq", format!("{seq} UPDATE"))
+    };
+    the(&call.wire.receive(CALLER, update(2)), "200");
+    the(&call.wire.receive(CALLER, update(3).sdp()), "491");
+    the(&call.wire.receive(CALLEE, &call.answer), "200");
+}
+
+#[test]
+fn an_update_that_belongs_to_nothing_or_brings_what_we_do_not_know_is_refused() {
+    let mut call = Call::established();
+    let stray = call.by_caller("UPDATE", 2).set("Call-ID", "another@call");
+    the(&call.wire.receive(CALLER, stray), "481");
+    let odd = call.by_caller("UPDATE", 3).body("text/plain", "hello");
+    the(&call.wire.receive(CALLER, odd), "415");
+    let required = call.by_caller("UPDATE", 4).set("Require", "unknown");
+    the(&call.wire.receive(CALLER, required), "420");
+}
+
+#[test]
+fn a_phone_may_require_session_timers_when_they_are_on_and_not_when_they_are_off() {
+    let required = || invite().set("Require", "timer").set("Supported", "timer");
+    let mut off = Wire::new();
+    let refused = the(&off.receive(CALLER, required()), "420");
+    assert_eq!(refused.text("Unsupported"), "timer");
+    let config = Config { open: true, session_seconds: Some(1800), ..Config::at(ENGINE) };
+    let mut on = Wire::seeded(config, 1);
+    the(&on.receive(CALLER, required().set("Session-Expires", "600")), "INVITE");
+    let short = required().branch("z9hG4bK-short").set("Call-ID", "short@peer");
+    let refused = the(&on.receive(CALLER, short.set("Session-Expires", "89")), "422");
+    assert_eq!(refused.text("Min-SE"), "90");
+    on.run_for(Duration::from_secs(200));
+}
