@@ -68,8 +68,20 @@ pub struct Sip {
     pub advertise: Option<String>,
     /// How many seconds a session lasts that nobody refreshes (RFC 4028); 0 is for ever.
     pub session_seconds: u32,
+    /// What is done with a 3xx.
+    pub redirects: Redirects,
     /// The file of the users who may register; without it everybody may, on loopback only.
     pub users: Option<PathBuf>,
+}
+
+/// What is done when a phone sends its callers elsewhere (a 3xx).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Redirects {
+    /// The addresses it names are called.
+    #[default]
+    Follow,
+    /// Its caller is told them.
+    Pass,
 }
 
 /// A transport of SIP and its local address.
@@ -133,6 +145,7 @@ impl Default for Sip {
             listen: SipListen::Udp((Ipv4Addr::LOCALHOST, 5060).into()),
             advertise: None,
             session_seconds: 1800,
+            redirects: Redirects::default(),
             users: None,
         }
     }

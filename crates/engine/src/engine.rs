@@ -43,6 +43,8 @@ pub struct Config {
     pub open: bool,
     /// How many seconds a session lasts that nobody refreshes (RFC 4028); `None` is for ever.
     pub session_seconds: Option<u32>,
+    /// Whether we call the addresses that a phone's 3xx names; else its caller is told them.
+    pub follow_redirects: bool,
     /// Who may register here. Without users everybody may if `open`, and else nobody.
     pub users: Option<Users>,
 }
@@ -57,6 +59,7 @@ impl Config {
             next_hop: None,
             open: false,
             session_seconds: None,
+            follow_redirects: true,
             users: None,
         }
     }
@@ -169,6 +172,7 @@ impl Engine {
             Identity { contact: format!("sip:{authority}").into(), sent_by: authority.into() };
         let mut ua = UserAgent::new(identity, seed);
         ua.set_session_timer(config.session_seconds);
+        ua.follow_redirects(config.follow_redirects);
         let hash = Keyed::new(ua.ids().key());
         Self {
             registrar: Registrar::new(config.users.take(), hash),
@@ -333,6 +337,7 @@ impl Engine {
             (ua::Event::Request { key, request, source }, _) => {
                 self.on_request(now, key, &request, source);
             }
+            (ua::Event::Redirected(leg, failure), _) => self.on_redirected(now, leg, failure),
             (ua::Event::Ended(leg, cause), role) => {
                 self.roles.remove(&leg);
                 match role {
@@ -405,6 +410,7 @@ fn leg_of(event: &ua::Event) -> Option<LegId> {
         | E::OfferAccepted(leg, _)
         | E::OfferRefused(leg, _)
         | E::RefreshDue(leg)
+        | E::Redirected(leg, _)
         | E::ReferAnswered(leg, _)
         | E::Notified(leg, _)
         | E::Referred(leg)

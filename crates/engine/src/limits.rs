@@ -38,6 +38,10 @@ pub const HOLD_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often a re-INVITE is tried again after 491 (RFC 3261 §14.1).
 pub const MAX_GLARE_RETRIES: u32 = 5;
 
+/// Addresses that one INVITE goes to, one after the other, when it is answered 3xx. Further ones are
+/// not tried: the last refusal is told.
+pub const MAX_REDIRECTS: usize = 6;
+
 /// The shortest session that a phone may ask for, in seconds; less is answered 422 (RFC 4028 §4).
 pub const MIN_SESSION_SECONDS: u32 = 90;
 

@@ -403,6 +403,8 @@ impl Phone {
             Event::ReferAnswered(id, Err(failure)) | Event::Notified(id, Some(failure)) => {
                 self.events.push_back(PhoneEvent::Transfer(id, failure.status));
             }
+            // It does not follow.
+            Event::Redirected(id, failure) => self.ua.end_redirect(now, id, failure),
             Event::RefreshDue(id) => {
                 let version = self.calls.get(&id).map_or(1, |call| call.version);
                 let offer = self.description(version, Direction::SendRecv);

@@ -117,6 +117,13 @@ fn run(seed: u64) -> World {
         }
     }
     world.network = network(&mut random);
+    if random.one_in(3) {
+        let contact = world.phones[random.below(3) as usize].uri();
+        world.rewrite = Some(Box::new(move |_, _, text| match text.starts_with("SIP/2.0 302") {
+            true => text.replacen("CSeq:", &format!("Contact: <{contact}>\r\nCSeq:"), 1),
+            false => text.to_owned(),
+        }));
+    }
     let mut commands = Vec::new();
     for phone in 0..3 {
         if random.one_in(2) {

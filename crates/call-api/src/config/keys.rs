@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
-use super::{Config, ConfigError, SipListen};
+use super::{Config, ConfigError, Redirects, SipListen};
 use crate::api::SipUri;
 
 /// One key.
@@ -107,6 +107,19 @@ pub(super) const KEYS: &[Key] = &[
             Some(())
         },
         show: |config| config.sip.session_seconds.to_string(),
+    },
+    Key {
+        path: "sip.redirects",
+        doc: "What is done when a phone sends its callers elsewhere (a 3xx): follow, or pass it on to the caller.",
+        expected: "follow or pass",
+        set: |config, value| redirects(value).map(|redirects| config.sip.redirects = redirects),
+        show: |config| {
+            match config.sip.redirects {
+                Redirects::Follow => "follow",
+                Redirects::Pass => "pass",
+            }
+            .to_owned()
+        },
     },
     Key {
         path: "sip.users",
@@ -215,6 +228,14 @@ fn next_hop(value: &str) -> Option<SipUri> {
 
 fn sip_listen(value: &str) -> Option<SipListen> {
     value.strip_prefix("udp:")?.parse::<SocketAddr>().ok().map(SipListen::Udp)
+}
+
+fn redirects(value: &str) -> Option<Redirects> {
+    match value {
+        "follow" => Some(Redirects::Follow),
+        "pass" => Some(Redirects::Pass),
+        _ => None,
+    }
 }
 
 fn advertise(value: &str) -> Option<String> {

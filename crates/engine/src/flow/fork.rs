@@ -136,6 +136,19 @@ impl Engine {
         Ok(legs.collect())
     }
 
+    /// A phone sends us elsewhere: there we call next, or whoever else it named. An address that
+    /// leads nowhere is passed over.
+    pub(crate) fn on_redirected(&mut self, now: Instant, leg: LegId, failure: Failure) {
+        while let Some(uri) = self.ua.next_redirect(leg) {
+            // Of a user of ours with several phones the first: one leg has one phone.
+            let target = self.targets(&uri).ok().and_then(|targets| targets.into_iter().next());
+            if let Some(Target { uri, hop: Some(hop), path }) = target {
+                return self.ua.redirect(now, leg, &uri, hop, &path);
+            }
+        }
+        self.ua.end_redirect(now, leg, failure);
+    }
+
     fn targets(&self, uri: &str) -> Result<Vec<Target>, Failure> {
         let is_ours = |uri: &Uri<'_>| uri.scheme == Scheme::Sip && self.is_us(uri);
         let user = Uri::parse(uri).ok().filter(is_ours);

@@ -173,6 +173,7 @@ impl Engine {
                 self.on_referral(now, key, side, &event);
             }
             ua::Event::Incoming(_)
+            | ua::Event::Redirected(..)
             | ua::Event::Ended(..)
             | ua::Event::Registered(_)
             | ua::Event::Request { .. } => {}
@@ -314,6 +315,15 @@ impl Engine {
         }
     }
 
+    /// Tells a caller where else to call, if that is its business.
+    fn pass_redirect(&mut self, now: Instant, caller: LegId, failure: &Failure) {
+        if !self.config.follow_redirects {
+            let contacts = failure.contacts.iter().map(|uri| ("Contact", format!("<{uri}>")));
+            let contacts: Vec<_> = contacts.collect();
+            self.ua.reject_with(now, caller, failure.status, &contacts);
+        }
+    }
+
     pub(crate) fn on_call_timeout(&mut self, now: Instant, key: CallKey) {
         if self.calls.get(&key).is_some_and(|call| call.state == State::Ending) {
             return self.give_up_ends(now, key);
@@ -345,6 +355,13 @@ impl Engine {
             | Error::Superseded => 487,
             Error::Full | Error::Bug => 500,
         };
+        if let Error::Party(Side::Callee, failure) = &error
+            && !failure.contacts.is_empty()
+            && let Some(caller) = self.calls.get(&key).and_then(|call| call.caller)
+        {
+            // Those that we were to call were called already, or are the caller's to call.
+            self.pass_redirect(now, caller, failure);
+        }
         for leg in &legs {
             self.ua.hang_up(now, *leg, status);
         }

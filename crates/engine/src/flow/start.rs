@@ -228,6 +228,7 @@ impl Engine {
             ua::Event::Inside(leg, key) => self.ua.answer_inside(now, leg, key, 480),
             ua::Event::Notified(_, None)
             | ua::Event::Incoming(_)
+            | ua::Event::Redirected(..)
             | ua::Event::Acknowledged(..)
             | ua::Event::OfferCancelled(_)
             | ua::Event::OfferAccepted(..)

@@ -7,6 +7,7 @@ use sip::{Request, Response};
 
 use super::leg::LegId;
 use super::q850;
+use super::redirect::contacts;
 use crate::transaction::ServerKey;
 
 /// What happened to a leg, or beside all legs.
@@ -19,6 +20,8 @@ pub enum Event {
     /// Our INVITE was accepted. When it carried no offer, this response does, and
     /// [`UserAgent::acknowledge`] is due.
     Answered(LegId, Response),
+    /// Our INVITE was refused, and there is another address for it: see `next_redirect`.
+    Redirected(LegId, Failure),
     /// Our 2xx was acknowledged; the body is the answer when our 2xx carried the offer.
     Acknowledged(LegId, Bytes),
     /// The peer sent a re-INVITE: see [`UserAgent::offered`]; answer with `accept_offer` or
@@ -85,6 +88,8 @@ pub struct Failure {
     pub reason: String,
     /// Q.850 cause of the Reason header (RFC 3326), when there is one.
     pub q850: Option<u16>,
+    /// Where a 3xx sends us, the preferred address first.
+    pub contacts: Vec<String>,
 }
 
 /// Who said a failure.
@@ -105,11 +110,15 @@ impl Failure {
             status: response.status,
             reason: response.reason_text().into_owned(),
             q850: q850(response),
+            contacts: match response.status {
+                300..=399 => contacts(response),
+                _ => Vec::new(),
+            },
         }
     }
 
     pub(crate) fn ours(kind: FailureKind, status: u16, reason: &str) -> Self {
-        Self { kind, status, reason: reason.to_owned(), q850: None }
+        Self { kind, status, reason: reason.to_owned(), q850: None, contacts: Vec::new() }
     }
 
     pub(crate) fn timed_out() -> Self {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use sip::{Headers, Method, Name, Request};
 
 use super::inside::Passing;
+use super::redirect::Redirect;
 use super::session::Session;
 use crate::dialog::Dialog;
 use crate::ids::{Branch, Tag};
@@ -46,6 +47,8 @@ pub(super) struct Leg {
     /// Whether the peer's Supported lists `replaces` (RFC 3891).
     pub(super) replaces: bool,
     pub(super) session: Option<Session>,
+    /// Where else our INVITE may go.
+    pub(super) redirect: Option<Box<Redirect>>,
     /// The user hung up: it hears of nothing but the end.
     pub(super) released: bool,
 }
@@ -157,6 +160,7 @@ impl Leg {
             allow: Allow::default(),
             replaces: false,
             session: None,
+            redirect: None,
             released: false,
         }
     }

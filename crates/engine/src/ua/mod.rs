@@ -11,6 +11,7 @@ mod inside;
 mod invite;
 mod leg;
 mod offer;
+mod redirect;
 mod refer;
 mod register;
 mod replaces;
@@ -69,6 +70,8 @@ pub struct UserAgent {
     identity: Identity,
     /// Knows no extension but session timers.
     is_simple: bool,
+    /// Whether our user sends INVITEs elsewhere that are answered 3xx.
+    follows: bool,
     /// How long our sessions are, unless they are refreshed; `None` without end.
     session_seconds: Option<u32>,
     ids: Ids,
@@ -91,6 +94,7 @@ impl UserAgent {
         Self {
             identity,
             is_simple: false,
+            follows: false,
             session_seconds: None,
             ids,
             transactions: Transactions::new(hash),
@@ -269,6 +273,7 @@ impl UserAgent {
             }
             (Purpose::Invite | Purpose::Register, 401 | 407)
                 if self.authenticate(now, owner, &response) => {}
+            (Purpose::Invite, 300..) if self.is_redirected(owner, &response) => {}
             (Purpose::Invite, 422) if self.ask_for_longer(now, owner, &response) => {}
             (Purpose::Refresh, 200..=299) => self.on_refreshed(now, owner.leg, &response),
             (Purpose::Refresh | Purpose::Offer, 422) => {

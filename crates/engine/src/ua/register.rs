@@ -87,7 +87,8 @@ impl UserAgent {
             1,
             &cnonce,
         );
-        self.send_again(now, owner, &request, branch, &[(answers, credentials)])
+        let uri = request.uri().to_owned();
+        self.send_again(now, owner, &request, &uri, branch, &[(answers, credentials)])
     }
 
     /// Calls again with a longer session, as a 422 asks (RFC 4028 §7.3). False when it does not.
@@ -103,15 +104,17 @@ impl UserAgent {
         let Some(least) = Self::longer_session(&request, response) else { return false };
         let branch = self.ids.branch();
         let headers = [("Session-Expires", least.to_string()), ("Min-SE", least.to_string())];
-        self.send_again(now, owner, &request, branch, &headers)
+        let uri = request.uri().to_owned();
+        self.send_again(now, owner, &request, &uri, branch, &headers)
     }
 
     /// Sends a request again with other, or more, headers (RFC 3261 §8.1.3.5).
-    fn send_again(
+    pub(super) fn send_again(
         &mut self,
         now: Instant,
         owner: Owner,
         request: &Request,
+        uri: &str,
         branch: Branch,
         headers: &[(&str, String)],
     ) -> bool {
@@ -141,7 +144,7 @@ impl UserAgent {
             | Purpose::Pass { .. }
             | Purpose::Courtesy => return false,
         };
-        let bytes = again(request, &self.identity, branch, seq, headers);
+        let bytes = again(request, uri, &self.identity, branch, seq, headers);
         self.transactions.request(now, branch, request.method, hop, bytes, owner).is_ok()
     }
 }
@@ -149,14 +152,19 @@ impl UserAgent {
 /// A request with other headers of these names.
 fn again(
     request: &Request,
+    uri: &str,
     identity: &Identity,
     branch: Branch,
     seq: u32,
     headers: &[(&str, String)],
 ) -> Bytes {
-    let mut writer = Writer::request(request.method_name(), request.uri());
+    let mut writer = Writer::request(request.method_name(), uri);
     via(&mut writer, identity, branch);
-    let replaced = [Name::Via, Name::CSeq, Name::ContentType, Name::ContentLength];
+    let mut replaced = vec![Name::Via, Name::CSeq, Name::ContentType, Name::ContentLength];
+    // The way to another address is another one.
+    if uri != request.uri() {
+        replaced.push(Name::Route);
+    }
     let is_new = |name: &str| headers.iter().any(|(new, _)| new.eq_ignore_ascii_case(name));
     for header in request.iter() {
         if !replaced.contains(&header.name) && !is_new(header.text) {

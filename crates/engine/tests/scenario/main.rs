@@ -15,6 +15,7 @@ mod incoming_failures;
 mod inside;
 mod network;
 mod pages;
+mod redirect;
 mod register;
 mod session;
 mod start;

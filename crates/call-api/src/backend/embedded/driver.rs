@@ -15,6 +15,7 @@ use super::translate::{self, Parties};
 use super::udp::Udp;
 use super::{EventSink, Progress, Settings};
 use crate::api::{Command, CommandError, Done};
+use crate::config::Redirects;
 
 /// Datagrams taken from the socket before commands and timers get their turn.
 const READ_BATCH: usize = 64;
@@ -55,11 +56,13 @@ impl Driver {
     pub(super) fn new(udp: Udp, settings: Settings, sink: Arc<dyn EventSink>) -> io::Result<Self> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
-        let Settings { advertise, next_hop, session_seconds, users } = settings;
+        let Settings { advertise, next_hop, session_seconds, redirects, users } = settings;
         // Whoever can reach a loopback address may use this machine anyway.
         let open = udp.local().ip().is_loopback() && users.is_none();
         let address = udp.local();
-        let config = Config { address, advertise, next_hop, open, session_seconds, users };
+        let follow_redirects = redirects == Redirects::Follow;
+        let config =
+            Config { address, advertise, next_hop, open, session_seconds, follow_redirects, users };
         Ok(Self {
             engine: Engine::new(config, seed),
             udp,

@@ -18,7 +18,7 @@ use self::driver::{Driver, Order};
 pub use self::udp::Udp;
 use super::{Backend, EventSink, Outcome, Progress};
 use crate::api::{Command, CommandError, Done, Event, EventKind};
-use crate::config::Sip;
+use crate::config::{Redirects, Sip};
 
 /// Commands that wait for the engine's task. At the bound a command waits for its turn: the engine
 /// takes one in microseconds.
@@ -40,6 +40,8 @@ pub struct Settings {
     pub next_hop: Option<String>,
     /// How many seconds a session lasts that nobody refreshes (RFC 4028); `None` is for ever.
     pub session_seconds: Option<u32>,
+    /// What is done with a 3xx.
+    pub redirects: Redirects,
     /// Who may register and call. Without users everybody may, on loopback only.
     pub users: Option<engine::Users>,
 }
@@ -55,6 +57,7 @@ impl Settings {
             advertise: sip.advertise.clone(),
             next_hop: sip.uri.as_ref().map(ToString::to_string),
             session_seconds: Some(sip.session_seconds).filter(|seconds| *seconds > 0),
+            redirects: sip.redirects,
             users: sip.users.as_deref().map(users::load).transpose()?,
         })
     }
