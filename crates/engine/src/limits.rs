@@ -38,6 +38,10 @@ pub const HOLD_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often a re-INVITE is tried again after 491 (RFC 3261 §14.1).
 pub const MAX_GLARE_RETRIES: u32 = 5;
 
+/// Reliable provisional responses of one leg that wait for the caller's PRACK of the one before.
+/// Further ones are not sent.
+pub const MAX_UNPRACKED: usize = 8;
+
 /// Addresses that one INVITE goes to, one after the other, when it is answered 3xx. Further ones are
 /// not tried: the last refusal is told.
 pub const MAX_REDIRECTS: usize = 6;

@@ -30,6 +30,11 @@ pub struct Behaviour {
     pub notify: Notify,
     /// How long it takes to place that call.
     pub dial_after: Duration,
+    /// Whether it wants and sends provisional answers reliably (RFC 3262). For those that it sends it
+    /// must have been told before.
+    pub reliable: bool,
+    /// Whether it sends sound before it answers.
+    pub early_media: bool,
     /// Whether it hangs up the call in which it was asked as soon as that one is up.
     pub leaves: bool,
     /// What it does with a re-INVITE.
@@ -87,6 +92,8 @@ impl Default for Behaviour {
             refer: OnRefer::Call,
             notify: Notify::Sipfrag,
             dial_after: Duration::ZERO,
+            reliable: false,
+            early_media: false,
             leaves: false,
             offer: OnOffer::Accept,
         }
@@ -350,6 +357,7 @@ impl Phone {
             offer,
             headers,
             passed: None,
+            reliable: self.behaviour.reliable,
         };
         let id = self.ua.invite(now, invite);
         self.calls
@@ -424,7 +432,15 @@ impl Phone {
             let replaced = replaces.and_then(|replaces| self.ua.replaced(&replaces));
             return self.replace(now, id, replaced);
         }
+        let offer = Bytes::copy_from_slice(request.body());
+        if self.behaviour.reliable {
+            self.ua.prefer_reliable();
+        }
         self.ua.progress(now, id, 180, b"", None);
+        if self.behaviour.early_media && !offer.is_empty() {
+            let answer = self.answer_to(id, &offer);
+            self.ua.progress(now, id, 183, &answer, None);
+        }
         let next = match self.behaviour.answer {
             Answer::After(wait) => Some((now + wait, Next::Answer)),
             Answer::Refuse(status, wait) => Some((now + wait, Next::Refuse(status))),

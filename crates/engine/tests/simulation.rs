@@ -109,6 +109,8 @@ fn run(seed: u64) -> World {
         };
         phone.behaviour.dial_after = random.millis(3000);
         phone.behaviour.leaves = random.one_in(3);
+        phone.behaviour.reliable = random.one_in(3);
+        phone.behaviour.early_media = random.one_in(3);
         if random.one_in(4) {
             phone.forget_extensions();
         }

@@ -58,6 +58,7 @@ impl Engine {
             offer: None,
             headers: &request.headers,
             passed: None,
+            reliable: false,
         };
         self.call_callee(now, key, &invite);
         key

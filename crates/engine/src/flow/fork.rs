@@ -119,6 +119,7 @@ impl Engine {
         if targets.len() > 1 {
             call_id.get_or_insert_with(|| self.ua.ids().call_id().into());
         }
+        let is_alone = targets.len() == 1;
         let legs = targets.into_iter().map(|target| {
             let mut headers = invite.headers.to_vec();
             let breadth = breadth.map(|breadth| ("Max-Breadth".to_owned(), breadth.to_string()));
@@ -129,6 +130,8 @@ impl Engine {
                 call_id: call_id.clone(),
                 hop: invite.hop.clone().or(target.hop),
                 headers: &headers,
+                // One dialog can have one answer only, and not one of several phones.
+                reliable: invite.reliable && is_alone,
                 ..invite.clone()
             };
             self.ua.invite(now, invite)

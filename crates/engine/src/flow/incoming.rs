@@ -86,6 +86,11 @@ impl Engine {
             offer,
             headers: &way.headers,
             passed: Some(&request),
+            // The caller's PRACK would have to carry the answer to an offer that it left to the callee.
+            reliable: !request.body().is_empty()
+                && [Name::Supported, Name::Require]
+                    .iter()
+                    .any(|name| request.has_token(*name, "100rel")),
         };
         self.call_callee(now, key, &invite);
     }

@@ -157,6 +157,7 @@ impl Engine {
                 offer: Some(offer.clone()),
                 headers: &headers,
                 passed: None,
+                reliable: false,
             },
         );
         let legs = match legs {

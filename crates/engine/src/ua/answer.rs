@@ -35,13 +35,24 @@ impl UserAgent {
         sdp: &[u8],
         passed: Option<&Headers>,
     ) {
-        if let Some((key, response)) = self.answer(id, status, &[], passed) {
+        let Some((request, _)) = self.invitation(id) else { return };
+        let is_reliable = self.is_reliable(request, passed);
+        let rseq = if is_reliable { self.next_rseq(id) } else { 0 };
+        let Some((key, mut response)) = self.answer(id, status, &[], passed) else { return };
+        if is_reliable {
+            response.header("Require", "100rel").header("RSeq", rseq);
+            let bytes = finish(response, Some(sdp));
+            self.send_reliable(now, id, key, (status, !sdp.is_empty(), bytes));
+        } else {
             self.transactions.respond(now, key, status, finish(response, Some(sdp)));
         }
     }
 
     /// Accepts an INVITE. The description is the answer to its offer, or the offer it lacked.
     pub fn accept(&mut self, now: Instant, id: LegId, sdp: &[u8], passed: Option<&Headers>) {
+        if self.keeps_accept(id, sdp, passed) {
+            return;
+        }
         let Some((key, mut response)) = self.answer(id, 200, &[], passed) else { return };
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let State::Invited { request, .. } = &leg.state else { return };
@@ -170,7 +181,7 @@ impl UserAgent {
     }
 
     /// An answer to the INVITE of a leg that has not been answered finally.
-    fn answer(
+    pub(super) fn answer(
         &self,
         id: LegId,
         status: u16,

@@ -37,6 +37,8 @@ pub struct Invite<'a> {
     pub headers: &'a [(String, String)],
     /// The message of another leg whose headers are passed on.
     pub passed: Option<&'a Headers>,
+    /// Whether provisional answers may come reliably (RFC 3262).
+    pub reliable: bool,
 }
 
 impl UserAgent {
@@ -59,7 +61,11 @@ impl UserAgent {
                 |name: &str| invite.headers.iter().any(|(said, _)| said.eq_ignore_ascii_case(name));
             copy_passed_except(&mut writer, passed, said);
         }
-        self.capabilities(&mut writer);
+        writer.header("Allow", super::ALLOW);
+        match invite.reliable {
+            true => writer.header("Supported", self.supported_with("100rel")),
+            false => writer.header("Supported", self.supported()),
+        };
         self.write_session(&mut writer, id);
         let offered = invite.offer.is_some();
         let bytes = finish(writer, invite.offer.as_deref());
@@ -86,13 +92,14 @@ impl UserAgent {
     }
 
     pub(super) fn on_progress(&mut self, now: Instant, id: LegId, response: Response) {
+        let is_news = self.takes_progress(now, id, &response);
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.learn_abilities(&response);
         let State::Inviting { provisional, cancel, .. } = &mut leg.state else { return };
         *provisional = true;
         if matches!(cancel, Cancel::Wanted) {
             self.send_cancel(now, id);
-        } else if response.status > 100 {
+        } else if response.status > 100 && is_news {
             self.tell(id, Event::Progress(id, response));
         }
     }

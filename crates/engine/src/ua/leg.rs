@@ -8,6 +8,7 @@ use sip::{Headers, Method, Name, Request};
 
 use super::inside::Passing;
 use super::redirect::Redirect;
+use super::reliable::Reliable;
 use super::session::Session;
 use crate::dialog::Dialog;
 use crate::ids::{Branch, Tag};
@@ -47,6 +48,8 @@ pub(super) struct Leg {
     /// Whether the peer's Supported lists `replaces` (RFC 3891).
     pub(super) replaces: bool,
     pub(super) session: Option<Session>,
+    /// Reliable provisional responses, if there are any.
+    pub(super) reliable: Option<Box<Reliable>>,
     /// Where else our INVITE may go.
     pub(super) redirect: Option<Box<Redirect>>,
     /// The user hung up: it hears of nothing but the end.
@@ -160,6 +163,7 @@ impl Leg {
             allow: Allow::default(),
             replaces: false,
             session: None,
+            reliable: None,
             redirect: None,
             released: false,
         }
@@ -181,7 +185,9 @@ impl Leg {
         let unacked = self.unacked.as_ref().map(|unacked| unacked.retransmit.min(unacked.give_up));
         let acked = self.acked.as_ref().map(|acked| acked.until);
         let owed = self.owed.as_ref().map(|owed| owed.give_up);
-        [cancel, offer, unacked, acked, owed, self.session_timeout()].into_iter().flatten().min()
+        let reliable = self.reliable.as_ref().and_then(|reliable| reliable.next_timeout());
+        let session = self.session_timeout();
+        [cancel, offer, unacked, acked, owed, reliable, session].into_iter().flatten().min()
     }
 
     /// A re-INVITE or its 2xx tells where the peer is now, and what it takes (RFC 3261 §12.2).

@@ -14,6 +14,7 @@ mod offer;
 mod redirect;
 mod refer;
 mod register;
+mod reliable;
 mod replaces;
 mod session;
 
@@ -38,7 +39,8 @@ use crate::transaction::{self, Transactions};
 pub use crate::transaction::{Output, ServerKey};
 
 /// The methods we take, as our Allow header lists them.
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY, INFO, UPDATE, MESSAGE";
+const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY, INFO, UPDATE, PRACK, MESSAGE";
 
 /// What a client transaction was for.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +72,8 @@ pub struct UserAgent {
     identity: Identity,
     /// Knows no extension but session timers.
     is_simple: bool,
+    /// Whether we send provisional responses reliably where we need not.
+    prefers_reliable: bool,
     /// Whether our user sends INVITEs elsewhere that are answered 3xx.
     follows: bool,
     /// How long our sessions are, unless they are refreshed; `None` without end.
@@ -94,6 +98,7 @@ impl UserAgent {
         Self {
             identity,
             is_simple: false,
+            prefers_reliable: false,
             follows: false,
             session_seconds: None,
             ids,
@@ -112,7 +117,7 @@ impl UserAgent {
         &self.identity
     }
 
-    /// Knows no Replaces from now on, as simple phones do.
+    /// Knows no Replaces and no reliable provisional responses from now on, as simple phones do.
     pub fn forget_extensions(&mut self) {
         self.is_simple = true;
     }
@@ -211,7 +216,9 @@ impl UserAgent {
             response.header("Allow", ALLOW);
         }
         if capabilities {
-            response.header("Accept", "application/sdp").header("Supported", self.supported());
+            response
+                .header("Accept", "application/sdp")
+                .header("Supported", self.supported_with("100rel"));
         }
         response
     }
@@ -355,6 +362,7 @@ impl UserAgent {
         match request.method {
             Method::Invite => self.on_offer(now, id, key, request, source),
             Method::Update => self.on_update(now, id, key, request, source),
+            Method::Prack => self.on_prack(now, id, key, request, source),
             Method::Bye => self.on_bye(now, id, key, &request, source),
             Method::Refer => self.on_refer(now, id, key, request, source),
             Method::Notify => self.on_notify(now, id, key, request, source),
@@ -397,6 +405,7 @@ impl UserAgent {
         self.expire_unacked(now, id);
         self.expire_offer(now, id);
         self.expire_session(now, id);
+        self.expire_reliable(now, id);
         self.arm(id);
     }
 
@@ -467,8 +476,8 @@ impl UserAgent {
         let is_known = |option: &[u8]| match request.method {
             Method::Register => option == b"path",
             Method::Invite | Method::Update => {
-                let mut known = self.supported().split(", ");
-                known.any(|known| known.as_bytes().eq_ignore_ascii_case(option))
+                let known = self.supported_with("100rel");
+                known.split(", ").any(|known| known.as_bytes().eq_ignore_ascii_case(option))
             }
             _ => false,
         };

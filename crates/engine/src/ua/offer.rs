@@ -42,8 +42,10 @@ impl UserAgent {
     pub(crate) fn withdraw_offer(&mut self, now: Instant, id: LegId) -> bool {
         let Some(leg) = self.legs.get_mut(&id) else { return false };
         leg.waiting = None;
-        match leg.offer {
-            Offer::Sent { .. } => {
+        match &mut leg.offer {
+            Offer::Sent { attempt, .. } => {
+                // Refused for glare, it is not tried again.
+                *attempt = MAX_GLARE_RETRIES;
                 self.cancel_offer(now, id);
                 true
             }

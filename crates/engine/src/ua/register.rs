@@ -118,7 +118,9 @@ impl UserAgent {
         branch: Branch,
         headers: &[(&str, String)],
     ) -> bool {
-        let seq = request.cseq().number + 1;
+        // A PRACK may have used the number after it.
+        let used = self.legs.get(&owner.leg).map_or(0, |leg| leg.dialog.local_seq);
+        let seq = request.cseq().number.max(used) + 1;
         let hop = match owner.purpose {
             Purpose::Invite => {
                 let Some(leg) = self.legs.get_mut(&owner.leg) else { return false };

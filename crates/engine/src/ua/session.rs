@@ -230,6 +230,14 @@ impl UserAgent {
         writer.header("Allow", ALLOW).header("Supported", self.supported());
     }
 
+    /// The same with one more, which not every message may name.
+    pub(super) fn supported_with(&self, extension: &str) -> String {
+        match (self.is_simple, self.supported()) {
+            (true, known) => known.to_owned(),
+            (false, known) => format!("{known}, {extension}"),
+        }
+    }
+
     /// The extensions that we know, as our Supported header lists them.
     pub(super) fn supported(&self) -> &'static str {
         match (self.is_simple, self.session_seconds.is_some()) {

@@ -17,6 +17,7 @@ mod network;
 mod pages;
 mod redirect;
 mod register;
+mod reliable;
 mod session;
 mod start;
 mod start_auto;

@@ -60,6 +60,7 @@ impl Engine {
             offer: None,
             headers: &headers,
             passed: None,
+            reliable: false,
         };
         match self.call_all(now, &invite) {
             Err(failure) => self.fail_transfer(now, key, Error::Target(failure)),

@@ -182,7 +182,7 @@ fn a_redirection_or_challenge_of_the_callee_is_not_the_callers_business() {
         [("302 Moved", "480"), ("401 Unauthorized", "403"), ("407 Proxy", "403"), ("604 No", "604")]
     {
         let mut call = Call::placed(invite());
-        let refusal = Draft::answer(&call.outgoing, status, "callee");
+        let refusal = Draft::answer(&call.outgoing, status, "callee").without("Contact");
         the(&call.wire.receive(CALLEE, refusal), told);
     }
 }

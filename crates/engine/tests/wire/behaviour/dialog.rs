@@ -269,7 +269,8 @@ fn methods_in_a_call_that_we_do_not_take_are_405_with_what_we_do() {
     for (seq, method) in ["SUBSCRIBE", "PUBLISH"].into_iter().enumerate() {
         let request = call.by_caller(method, 2 + seq as u32);
         let answer = the(&call.wire.receive(CALLER, request), "405");
-        let allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY, INFO, UPDATE, MESSAGE";
+        let allow =
+            "INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY, INFO, UPDATE, PRACK, MESSAGE";
         assert_eq!(answer.text("Allow"), allow);
     }
     the(&call.wire.receive(CALLER, call.by_caller("NEWMETHOD", 20)), "501");

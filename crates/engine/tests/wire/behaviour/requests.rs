@@ -8,7 +8,8 @@ use crate::call::invite;
 use crate::draft::Draft;
 use crate::wire::{CALLER, Sent, Wire, log, the};
 
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY, INFO, UPDATE, MESSAGE";
+const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY, INFO, UPDATE, PRACK, MESSAGE";
 
 /// The one thing that comes back.
 fn answer(request: Draft) -> Sent {

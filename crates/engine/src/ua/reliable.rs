@@ -1,0 +1,234 @@
+//! Provisional responses that arrive (RFC 3262): ours are repeated until the caller's PRACK, the
+//! callee's are answered with one. Each leg for itself: to a callee we offer `100rel` only when its
+//! caller knows it, too, and has made its offer; then a reliable answer of the one goes to the other
+//! as reliably, and no PRACK ever carries a description.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use sip::{Headers, Method, Name, Request, Response};
+
+use super::leg::State;
+use super::{Cause, Failure, LegId, Owner, Purpose, UserAgent};
+use crate::limits::{MAX_FORKS, MAX_UNPRACKED};
+use crate::timer::{T1, T1X64};
+use crate::transaction::ServerKey;
+
+/// What a leg waits for, or remembers, of reliable provisional responses.
+#[derive(Default)]
+pub(super) struct Reliable {
+    /// The number of our last one.
+    last: u32,
+    /// The one that the caller has not acknowledged.
+    sent: Option<Sent>,
+    /// Those that wait for their turn: status, whether with a description, and the response.
+    queue: VecDeque<(u16, bool, Bytes)>,
+    /// Our 2xx, which must not overtake an answer (RFC 3262 §3).
+    accept: Option<(Bytes, Option<Headers>)>,
+    /// The peer's last numbers, by the tags of its early dialogs.
+    received: Vec<(Box<str>, u32)>,
+}
+
+struct Sent {
+    key: ServerKey,
+    status: u16,
+    /// Whether it carries a description.
+    answers: bool,
+    bytes: Bytes,
+    retransmit: Instant,
+    interval: Duration,
+    give_up: Instant,
+}
+
+impl Reliable {
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.sent.as_ref().map(|sent| sent.retransmit.min(sent.give_up))
+    }
+}
+
+impl UserAgent {
+    /// Sends provisional responses reliably from now on to callers that know it.
+    pub fn prefer_reliable(&mut self) {
+        self.prefers_reliable = true;
+    }
+
+    /// Whether a provisional answer to this INVITE goes reliably: the caller wants it so, or takes
+    /// it and the answer that is passed on came so.
+    pub(super) fn is_reliable(&self, request: &Request, passed: Option<&Headers>) -> bool {
+        let came_so = passed.is_some_and(|passed| passed.has_token(Name::Require, "100rel"));
+        !self.is_simple
+            && (request.has_token(Name::Require, "100rel")
+                || (came_so || self.prefers_reliable)
+                    && request.has_token(Name::Supported, "100rel"))
+    }
+
+    /// The number of the next reliable response of a leg.
+    pub(super) fn next_rseq(&mut self, id: LegId) -> u32 {
+        // RFC 3262 §3: the first is chosen between 1 and 2^31 - 1.
+        let first = (self.ids.number() % 0x7fff) as u32 + 1;
+        let Some(leg) = self.legs.get_mut(&id) else { return first };
+        let reliable = leg.reliable.get_or_insert_default();
+        reliable.last = if reliable.last == 0 { first } else { reliable.last + 1 };
+        reliable.last
+    }
+
+    /// Sends a reliable response, or keeps it until the one before is acknowledged.
+    pub(super) fn send_reliable(
+        &mut self,
+        now: Instant,
+        id: LegId,
+        key: ServerKey,
+        (status, answers, bytes): (u16, bool, Bytes),
+    ) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let reliable = leg.reliable.get_or_insert_default();
+        if reliable.sent.is_some() {
+            if reliable.queue.len() < MAX_UNPRACKED {
+                reliable.queue.push_back((status, answers, bytes));
+            } else {
+                // Its number is the next one's.
+                reliable.last -= 1;
+            }
+            return;
+        }
+        reliable.sent = Some(Sent {
+            key,
+            status,
+            answers,
+            bytes: bytes.clone(),
+            retransmit: now + T1,
+            interval: T1,
+            give_up: now + T1X64,
+        });
+        self.transactions.respond(now, key, status, bytes);
+        self.arm(id);
+    }
+
+    /// Keeps a 2xx that must not overtake an unacknowledged answer. True when it does.
+    pub(super) fn keeps_accept(&mut self, id: LegId, sdp: &[u8], passed: Option<&Headers>) -> bool {
+        let reliable = self.legs.get_mut(&id).and_then(|leg| leg.reliable.as_mut());
+        let Some(reliable) = reliable else { return false };
+        let answers = reliable.sent.as_ref().is_some_and(|sent| sent.answers)
+            || reliable.queue.iter().any(|(_, answers, _)| *answers);
+        if answers {
+            reliable.accept = Some((Bytes::copy_from_slice(sdp), passed.cloned()));
+        }
+        answers
+    }
+
+    /// The caller acknowledges a provisional response of ours.
+    pub(super) fn on_prack(
+        &mut self,
+        now: Instant,
+        id: LegId,
+        key: ServerKey,
+        request: Request,
+        source: SocketAddr,
+    ) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let State::Invited { request: invite, .. } = &leg.state else {
+            return self.refuse_request(now, key, &request, source, 481);
+        };
+        let acknowledged = request.text(Name::RAck).and_then(read_rack);
+        let expected = leg.reliable.as_ref().map(|reliable| reliable.last);
+        let seq = invite.cseq().number;
+        let Some(reliable) = leg.reliable.as_mut() else {
+            return self.refuse_request(now, key, &request, source, 481);
+        };
+        // Those in the queue have the numbers after it.
+        let number = expected.map(|last| last - reliable.queue.len() as u32);
+        if reliable.sent.is_none() || acknowledged != number.map(|number| (number, seq)) {
+            return self.refuse_request(now, key, &request, source, 481);
+        }
+        if !request.body().is_empty() {
+            // A new offer before the call is answered: another time.
+            return self.refuse_request(now, key, &request, source, 488);
+        }
+        reliable.sent = None;
+        let (next, invite_key) = (reliable.queue.pop_front(), key_of(&leg.state));
+        self.refuse_request(now, key, &request, source, 200);
+        if let (Some(next), Some(key)) = (next, invite_key) {
+            return self.send_reliable(now, id, key, next);
+        }
+        let accept = self.legs.get_mut(&id).and_then(|leg| leg.reliable.as_mut()?.accept.take());
+        if let Some((sdp, passed)) = accept {
+            self.accept(now, id, &sdp, passed.as_ref());
+        }
+    }
+
+    pub(super) fn expire_reliable(&mut self, now: Instant, id: LegId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        if !matches!(leg.state, State::Invited { .. }) {
+            // A final answer has ended all that.
+            if let Some(reliable) = &mut leg.reliable {
+                reliable.sent = None;
+            }
+            return;
+        }
+        let Some(sent) = leg.reliable.as_mut().and_then(|reliable| reliable.sent.as_mut()) else {
+            return;
+        };
+        if sent.give_up <= now {
+            // RFC 3262 §3: the caller is not there any more.
+            let failure = Failure::timed_out();
+            if let Some((key, response)) = self.answer(id, 504, &[], None) {
+                self.transactions.respond(now, key, 504, response.finish());
+            }
+            return self.end(now, id, Cause::Lost(failure));
+        }
+        if sent.retransmit <= now {
+            sent.interval *= 2;
+            sent.retransmit += sent.interval;
+            let (key, status, bytes) = (sent.key, sent.status, sent.bytes.clone());
+            self.transactions.respond(now, key, status, bytes);
+        }
+    }
+
+    /// A provisional answer to our INVITE: whether our user is to hear of it. A reliable one is
+    /// acknowledged; one that comes again, or out of order, is not heard of (§4).
+    pub(super) fn takes_progress(&mut self, now: Instant, id: LegId, response: &Response) -> bool {
+        let number = response.number(Name::RSeq);
+        let (Some(number), true) = (number, response.has_token(Name::Require, "100rel")) else {
+            return true;
+        };
+        let Some(tag) = response.to_tag() else { return false };
+        let branch = self.ids.branch();
+        let Some(leg) = self.legs.get_mut(&id) else { return false };
+        let reliable = leg.reliable.get_or_insert_default();
+        let count = reliable.received.len();
+        match reliable.received.iter_mut().find(|(known, _)| **known == *tag) {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            Some(_) => return false,
+            None if count >= MAX_FORKS => return false,
+            None => reliable.received.push((tag.into(), number)),
+        }
+        let mut dialog = leg.dialog.clone();
+        dialog.establish(response);
+        leg.dialog.local_seq = dialog.next_seq();
+        let hop = dialog.hop().unwrap_or(leg.hop.clone());
+        let seq = dialog.local_seq;
+        let mut writer = dialog.request(Method::Prack, seq, branch, &self.identity);
+        writer.header("RAck", format_args!("{number} {} INVITE", response.cseq().number));
+        let owner = Owner { leg: id, purpose: Purpose::Courtesy };
+        // Without room it is lost, and the response comes again.
+        let bytes = writer.finish();
+        let _ = self.transactions.request(now, branch, Method::Prack, hop, bytes, owner);
+        true
+    }
+}
+
+fn key_of(state: &State) -> Option<ServerKey> {
+    match state {
+        State::Invited { key, .. } => Some(*key),
+        State::Inviting { .. } | State::Established | State::Closing => None,
+    }
+}
+
+/// RAck (§7.2): the number of the response and that of its INVITE.
+fn read_rack(text: &str) -> Option<(u32, u32)> {
+    let mut words = text.split_ascii_whitespace();
+    let (number, seq) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    (words.next() == Some("INVITE") && words.next().is_none()).then_some((number, seq))
+}

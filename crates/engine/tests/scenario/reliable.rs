@@ -1,0 +1,246 @@
+//! Provisional responses that arrive (RFC 3262).
+
+use std::time::Duration;
+
+use engine::FailureKind;
+use expect_test::expect;
+use sip::{Message, Method, Name};
+
+use crate::transfer_blind::calls;
+use crate::world::{CALLEE, CALLER, World};
+use crate::{after, check, is_request, losing, play, without_header};
+
+#[test]
+fn each_hop_acknowledges_for_itself() {
+    let world = check(
+        |w| {
+            reliable(w);
+            w.phones[CALLEE].behaviour.early_media = true;
+            let callee = w.phones[CALLEE].uri();
+            w.dial(CALLER, &callee);
+            w.run_until(5000);
+            assert_eq!(calls(w), [1, 1, 0]);
+            w.hang_up(CALLER);
+        },
+        expect![[r#"
+            ms     client                                call-api                          caller                           callee
+            0                                                |<--------INVITE (offer)---------|                                |
+            0                                                |-----------100 Trying---------->|                                |
+            0                                                |-------------------------INVITE (offer)------------------------->|
+            0                                                |<--------------------------100 Trying----------------------------|
+            0                                                |<--------------------------180 Ringing---------------------------|
+            0                                                |------------------------------PRACK----------------------------->|
+            0                                                |----------180 Ringing---------->|                                |
+            0                                                |<-------------------------200 OK PRACK---------------------------|
+            0                                                |<-----------------183 Session Progress (answer)------------------|
+            0                                                |<------------PRACK--------------|                                |
+            0                                                |------------------------------PRACK----------------------------->|
+            0                                                |----------200 OK PRACK--------->|                                |
+            0                                                |--183 Session Progress (answer->|                                |
+            0                                                |<-------------------------200 OK PRACK---------------------------|
+            0                                                |<------------PRACK--------------|                                |
+            0                                                |----------200 OK PRACK--------->|                                |
+            2000                                             |<------------------------200 OK (answer)-------------------------|
+            2000                                             |-------------------------------ACK------------------------------>|
+            2000                                             |--------200 OK (answer)-------->|                                |
+            2000                                             |<-------------ACK---------------|                                |
+            5000                                             |<-------------BYE---------------|                                |
+            5000                                             |-----------200 OK BYE---------->|                                |
+            5000                                             |-------------------------------BYE------------------------------>|
+            5000                                             |<--------------------------200 OK BYE----------------------------|
+        "#]],
+    );
+    let invite = world.sent_request(0, Method::Invite);
+    assert!(invite.has_token(Name::Supported, "100rel"));
+}
+
+#[test]
+fn a_provisional_answer_that_is_lost_comes_again_and_counts_once() {
+    let world = check(
+        |w| {
+            reliable(w);
+            let mut lost = 0;
+            w.network = losing(move |_, message| {
+                let is_ringing = crate::is_response(message, 180, Method::Invite);
+                let is_prack = is_request(message, Method::Prack);
+                lost += usize::from(is_ringing || is_prack);
+                (is_ringing || is_prack) && lost < 6
+            });
+            let callee = w.phones[CALLEE].uri();
+            w.dial(CALLER, &callee);
+            w.run_until(20_000);
+            assert_eq!(calls(w), [1, 1, 0], "{}", w.ladder);
+            w.hang_up(CALLER);
+        },
+        expect![[r#"
+            ms     client                                call-api                          caller                           callee
+            0                                                |<--------INVITE (offer)---------|                                |
+            0                                                |-----------100 Trying---------->|                                |
+            0                                                |-------------------------INVITE (offer)------------------------->|
+            0                                                |<--------------------------100 Trying----------------------------|
+            0                                                | x-------------------------180 Ringing---------------------------|
+            500                                              | x-------------------------180 Ringing---------------------------|
+            1500                                             | x-------------------------180 Ringing---------------------------|
+            2000                                             |<------------------------200 OK (answer)-------------------------|
+            2000                                             |-------------------------------ACK------------------------------>|
+            2000                                             |--------200 OK (answer)-------->|                                |
+            2000                                             |<-------------ACK---------------|                                |
+            20000                                            |<-------------BYE---------------|                                |
+            20000                                            |-----------200 OK BYE---------->|                                |
+            20000                                            |-------------------------------BYE------------------------------>|
+            20000                                            |<--------------------------200 OK BYE----------------------------|
+        "#]],
+    );
+    assert!(world.watched.is_empty());
+}
+
+#[test]
+fn an_answer_waits_until_the_one_before_it_is_acknowledged() {
+    let world = play(|w| {
+        reliable(w);
+        w.phones[CALLEE].behaviour.early_media = true;
+        w.phones[CALLEE].behaviour.answer = after(100);
+        // alice's PRACKs take three seconds.
+        w.network =
+            crate::delaying(3000, |from, message| from == 1 && is_request(message, Method::Prack));
+        let callee = w.phones[CALLEE].uri();
+        w.dial(CALLER, &callee);
+        w.run_until(20_000);
+        assert_eq!(calls(w), [1, 1, 0], "{}", w.ladder);
+        w.hang_up(CALLER);
+    });
+    let to_caller = world.sent.iter().filter_map(|(from, message)| match message {
+        Message::Response(response)
+            if *from == 0 && response.from().uri.contains("alice") && response.status > 100 =>
+        {
+            Some((response.status, response.cseq()))
+        }
+        _ => None,
+    });
+    let before: Vec<_> = to_caller
+        .take_while(|(status, cseq)| (*status, cseq.method) != (200, Method::Invite))
+        .filter(|(_, cseq)| cseq.method == Method::Prack)
+        .map(|(_, cseq)| cseq.number)
+        .collect();
+    let distinct: std::collections::BTreeSet<_> = before.iter().collect();
+    assert_eq!(distinct.len(), 2, "180 and 183 are acknowledged before the 200\n{}", world.ladder);
+}
+
+#[test]
+fn a_caller_that_never_acknowledges_loses_its_call() {
+    let world = play(|w| {
+        reliable(w);
+        w.phones[CALLEE].behaviour.answer = engine::phone::Answer::Never;
+        w.network = losing(|from, message| from == 1 && is_request(message, Method::Prack));
+        let callee = w.phones[CALLEE].uri();
+        w.dial(CALLER, &callee);
+        w.run_until(60_000);
+        assert_eq!(calls(w), [0, 0, 0], "{}", w.ladder);
+    });
+    assert_eq!(crate::register::refused_with(&world, CALLER), Some(504));
+    let cancelled =
+        world.sent.iter().any(|(from, message)| *from == 0 && is_request(message, Method::Cancel));
+    assert!(cancelled, "the callee's phone rings no more");
+}
+
+#[test]
+fn a_callee_is_asked_for_it_only_when_its_caller_knows_it() {
+    let world = play(|w| {
+        w.phones[CALLEE].behaviour.reliable = true;
+        let callee = w.phones[CALLEE].uri();
+        w.dial(CALLER, &callee);
+        w.run_until(3000);
+        w.hang_up(CALLER);
+    });
+    assert!(!world.sent_request(0, Method::Invite).has_token(Name::Supported, "100rel"));
+    assert!(!world.sent.iter().any(|(_, message)| is_request(message, Method::Prack)));
+    // Nor when the caller leaves the offer to the callee: a PRACK would have to carry the answer.
+    let world = play(|w| {
+        reliable(w);
+        let callee = w.phones[CALLEE].uri();
+        w.dial_without_offer(CALLER, &callee);
+        w.run_until(3000);
+        assert_eq!(calls(w), [1, 1, 0], "{}", w.ladder);
+        w.hang_up(CALLER);
+    });
+    assert!(!world.sent_request(0, Method::Invite).has_token(Name::Supported, "100rel"));
+}
+
+#[test]
+fn a_caller_that_requires_it_gets_it_from_a_callee_that_does_not_know_it() {
+    let world = play(|w| {
+        w.phones[CALLER].behaviour.reliable = true;
+        w.phones[CALLEE].forget_extensions();
+        w.rewrite = Some(Box::new(|from, _, text| match from {
+            1 if text.starts_with("INVITE") => {
+                text.replacen("CSeq:", "Require: 100rel\r\nCSeq:", 1)
+            }
+            _ => text.to_owned(),
+        }));
+        let callee = w.phones[CALLEE].uri();
+        w.dial(CALLER, &callee);
+        w.run_until(3000);
+        assert_eq!(calls(w), [1, 1, 0], "{}", w.ladder);
+        w.hang_up(CALLER);
+    });
+    assert_eq!(world.sent_request(1, Method::Prack).cseq().method, Method::Prack);
+}
+
+#[test]
+fn a_refusal_after_ringing_needs_no_prack() {
+    let world = play(|w| {
+        reliable(w);
+        w.phones[CALLEE].behaviour.answer = crate::refuse(486);
+        w.network = losing(|from, message| from == 1 && is_request(message, Method::Prack));
+        let callee = w.phones[CALLEE].uri();
+        w.dial(CALLER, &callee);
+        w.run_for(Duration::from_secs(50));
+    });
+    assert_eq!(crate::register::refused_with(&world, CALLER), Some(486));
+}
+
+#[test]
+fn click_to_dial_works_with_phones_that_want_it() {
+    for mode in [engine::Mode::Refer, engine::Mode::Bridge] {
+        let world = play(|w| {
+            reliable(w);
+            w.phones[CALLEE].behaviour.early_media = true;
+            w.start(mode);
+            w.run_until(5000);
+            assert_eq!(calls(w), [1, 1, 0], "{mode:?}\n{}", w.ladder);
+            w.hang_up(CALLER);
+        });
+        assert_eq!(crate::steps(&world), crate::SUCCESS, "{mode:?}");
+    }
+    let world = play(|w| {
+        reliable(w);
+        w.phones[CALLEE].behaviour.answer = engine::phone::Answer::Silent;
+        w.start(engine::Mode::Refer);
+        w.run_until(60_000);
+    });
+    assert_eq!(crate::failure(&world).1, FailureKind::TimedOut);
+}
+
+#[test]
+fn nothing_of_it_is_spoken_to_simple_phones() {
+    let world = play(|w| {
+        w.rewrite = Some(Box::new(|from, _, text| match from {
+            1 => without_header(text, "Supported"),
+            _ => text.to_owned(),
+        }));
+        w.phones[CALLEE].behaviour.reliable = true;
+        let callee = w.phones[CALLEE].uri();
+        w.dial(CALLER, &callee);
+        w.run_until(3000);
+        w.hang_up(CALLER);
+    });
+    assert!(!world.sent.iter().any(|(_, message)| is_request(message, Method::Prack)));
+}
+
+/// Both phones want it, and answer after two seconds.
+fn reliable(w: &mut World) {
+    for phone in [CALLER, CALLEE] {
+        w.phones[phone].behaviour.reliable = true;
+        w.phones[phone].behaviour.answer = after(2000);
+    }
+}
