@@ -7,7 +7,7 @@ mod world;
 
 use std::time::Duration;
 
-use engine::phone::{Answer, Notify, OnOffer, OnRefer};
+use engine::phone::{Answer, Notify, OnOffer, OnRefer, Phone};
 use engine::{CommandId, Config, Mode, Side, Step, Target};
 use world::{CALLEE, CALLER, Fate, World, transfers};
 
@@ -89,34 +89,7 @@ fn run(seed: u64) -> World {
         phone.set_account(account, password);
     }
     for phone in &mut world.phones {
-        let wait = random.millis(8000);
-        phone.behaviour.answer = match random.below(8) {
-            0 => Answer::Refuse(random.pick(&[486, 603, 404, 480, 503, 302, 401]), wait),
-            1 => Answer::Never,
-            2 => Answer::Silent,
-            _ => Answer::After(wait),
-        };
-        phone.behaviour.refer = match random.below(6) {
-            0 => OnRefer::Refuse(random.pick(&[405, 420, 501, 603, 400, 481])),
-            1 => OnRefer::AcceptOnly,
-            _ => OnRefer::Call,
-        };
-        phone.behaviour.notify =
-            random.pick(&[Notify::Sipfrag, Notify::Sipfrag, Notify::Empty, Notify::Never]);
-        phone.behaviour.offer = match random.below(8) {
-            0 => OnOffer::Refuse(random.pick(&[488, 491, 500, 603, 481])),
-            _ => OnOffer::Accept,
-        };
-        phone.behaviour.dial_after = random.millis(3000);
-        phone.behaviour.leaves = random.one_in(3);
-        phone.behaviour.reliable = random.one_in(3);
-        phone.behaviour.early_media = random.one_in(3);
-        if random.one_in(4) {
-            phone.forget_extensions();
-        }
-        if random.one_in(3) {
-            phone.set_session_timer(Some(random.pick(&[90, 200, 1800])));
-        }
+        behave(phone, &mut random);
     }
     world.network = network(&mut random);
     if random.one_in(3) {
@@ -143,6 +116,38 @@ fn run(seed: u64) -> World {
     }
     settle(&mut world, &commands);
     world
+}
+
+/// Makes a phone one of those that there are.
+fn behave(phone: &mut Phone, random: &mut Random) {
+    let wait = random.millis(8000);
+    phone.behaviour.answer = match random.below(8) {
+        0 => Answer::Refuse(random.pick(&[486, 603, 404, 480, 503, 302, 401]), wait),
+        1 => Answer::Never,
+        2 => Answer::Silent,
+        _ => Answer::After(wait),
+    };
+    phone.behaviour.refer = match random.below(6) {
+        0 => OnRefer::Refuse(random.pick(&[405, 420, 501, 603, 400, 481])),
+        1 => OnRefer::AcceptOnly,
+        _ => OnRefer::Call,
+    };
+    phone.behaviour.notify =
+        random.pick(&[Notify::Sipfrag, Notify::Sipfrag, Notify::Empty, Notify::Never]);
+    phone.behaviour.offer = match random.below(8) {
+        0 => OnOffer::Refuse(random.pick(&[488, 491, 500, 603, 481])),
+        _ => OnOffer::Accept,
+    };
+    phone.behaviour.dial_after = random.millis(3000);
+    phone.behaviour.leaves = random.one_in(3);
+    phone.behaviour.reliable = random.one_in(3);
+    phone.behaviour.early_media = random.one_in(3);
+    if random.one_in(4) {
+        phone.forget_extensions();
+    }
+    if random.one_in(3) {
+        phone.set_session_timer(Some(random.pick(&[90, 200, 1800])));
+    }
 }
 
 /// Loses, doubles, delays and so reorders datagrams, or does none of it.
