@@ -33,6 +33,8 @@ pub(super) struct Reliable {
 
 struct Sent {
     key: ServerKey,
+    /// Of the INVITE.
+    seq: u32,
     status: u16,
     /// Whether it carries a description.
     answers: bool,
@@ -45,6 +47,12 @@ struct Sent {
 impl Reliable {
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.sent.as_ref().map(|sent| sent.retransmit.min(sent.give_up))
+    }
+
+    /// What the caller's next PRACK must say: the number of our response and that of its INVITE.
+    fn expected(&self) -> Option<(u32, u32)> {
+        // Those in the queue have the numbers after it.
+        Some((self.last - self.queue.len() as u32, self.sent.as_ref()?.seq))
     }
 }
 
@@ -83,6 +91,8 @@ impl UserAgent {
         (status, answers, bytes): (u16, bool, Bytes),
     ) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
+        let State::Invited { request, .. } = &leg.state else { return };
+        let seq = request.cseq().number;
         let reliable = leg.reliable.get_or_insert_default();
         if reliable.sent.is_some() {
             if reliable.queue.len() < MAX_UNPRACKED {
@@ -95,6 +105,7 @@ impl UserAgent {
         }
         reliable.sent = Some(Sent {
             key,
+            seq,
             status,
             answers,
             bytes: bytes.clone(),
@@ -118,7 +129,8 @@ impl UserAgent {
         answers
     }
 
-    /// The caller acknowledges a provisional response of ours.
+    /// The caller acknowledges a provisional response of ours. Our final answer may have overtaken it
+    /// (RFC 3262 §3): to 481 the caller would end its dialog.
     pub(super) fn on_prack(
         &mut self,
         now: Instant,
@@ -127,27 +139,23 @@ impl UserAgent {
         request: Request,
         source: SocketAddr,
     ) {
-        let Some(leg) = self.legs.get_mut(&id) else { return };
-        let State::Invited { request: invite, .. } = &leg.state else {
-            return self.refuse_request(now, key, &request, source, 481);
-        };
         let acknowledged = request.text(Name::RAck).and_then(read_rack);
-        let expected = leg.reliable.as_ref().map(|reliable| reliable.last);
-        let seq = invite.cseq().number;
-        let Some(reliable) = leg.reliable.as_mut() else {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let expected = leg.reliable.as_ref().and_then(|reliable| reliable.expected());
+        let (Some(reliable), true) =
+            (&mut leg.reliable, expected.is_some() && acknowledged == expected)
+        else {
             return self.refuse_request(now, key, &request, source, 481);
         };
-        // Those in the queue have the numbers after it.
-        let number = expected.map(|last| last - reliable.queue.len() as u32);
-        if reliable.sent.is_none() || acknowledged != number.map(|number| (number, seq)) {
-            return self.refuse_request(now, key, &request, source, 481);
-        }
         if !request.body().is_empty() {
             // A new offer before the call is answered: another time.
             return self.refuse_request(now, key, &request, source, 488);
         }
         reliable.sent = None;
         let (next, invite_key) = (reliable.queue.pop_front(), key_of(&leg.state));
+        if invite_key.is_none() {
+            leg.reliable = None;
+        }
         self.refuse_request(now, key, &request, source, 200);
         if let (Some(next), Some(key)) = (next, invite_key) {
             return self.send_reliable(now, id, key, next);
@@ -161,9 +169,12 @@ impl UserAgent {
     pub(super) fn expire_reliable(&mut self, now: Instant, id: LegId) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         if !matches!(leg.state, State::Invited { .. }) {
-            // A final answer has ended all that.
-            if let Some(reliable) = &mut leg.reliable {
-                reliable.sent = None;
+            // After a final answer it is not repeated; its PRACK may still come.
+            let reliable = leg.reliable.as_mut();
+            match reliable.and_then(|reliable| reliable.sent.as_mut()) {
+                Some(sent) if now < sent.give_up => sent.retransmit = sent.give_up,
+                Some(_) => leg.reliable = None,
+                None => {}
             }
             return;
         }

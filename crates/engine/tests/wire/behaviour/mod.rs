@@ -5,5 +5,6 @@ mod accepting;
 mod calling;
 mod dialog;
 mod framing;
+mod reliable;
 mod requests;
 mod update;
