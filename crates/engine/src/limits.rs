@@ -49,6 +49,10 @@ pub const MAX_REDIRECTS: usize = 6;
 /// The shortest session that a phone may ask for, in seconds; less is answered 422 (RFC 4028 §4).
 pub const MIN_SESSION_SECONDS: u32 = 90;
 
+/// The longest Min-SE of a peer that we go by, in seconds. With a longer one its 422 is a refusal like
+/// others.
+pub const MAX_SESSION_SECONDS: u32 = 86_400;
+
 /// How long a refresh of a session that failed waits for the next try. The last is before the session
 /// ends.
 pub const REFRESH_RETRY: Duration = Duration::from_secs(10);

@@ -12,13 +12,15 @@ use sip::{Headers, Method, Name, Request, Response, Writer};
 
 use super::leg::State;
 use super::{ALLOW, Event, Failure, Leg, LegId, Owner, Purpose, UserAgent};
-use crate::limits::{MIN_SESSION_SECONDS, REFRESH_RETRY};
+use crate::limits::{MAX_SESSION_SECONDS, MIN_SESSION_SECONDS, REFRESH_RETRY};
 use crate::transaction::ServerKey;
 
 /// The timer of a leg.
 pub(super) struct Session {
     /// Seconds between refreshes.
     interval: u32,
+    /// The longest Min-SE that the peer told in this dialog, or ours (RFC 4028 §7.4).
+    least: u32,
     /// Whether we refresh, and not the peer.
     is_ours: bool,
     /// Our UPDATE has not been answered.
@@ -30,11 +32,11 @@ pub(super) struct Session {
 }
 
 impl Session {
-    fn new(now: Instant, interval: u32, is_ours: bool) -> Self {
+    fn new(now: Instant, interval: u32, least: u32, is_ours: bool) -> Self {
         let whole = Duration::from_secs(interval.into());
         // RFC 4028 §10: half the interval; and some time before its end.
         let at = if is_ours { whole / 2 } else { whole - (whole / 3).min(Duration::from_secs(32)) };
-        Self { interval, is_ours, is_asked: false, at: now + at, expires: now + whole }
+        Self { interval, least, is_ours, is_asked: false, at: now + at, expires: now + whole }
     }
 
     pub(super) fn next_timeout(&self) -> Instant {
@@ -52,7 +54,8 @@ impl UserAgent {
     /// What an INVITE or UPDATE of ours says about the session.
     pub(super) fn write_session(&self, writer: &mut Writer, id: LegId) {
         let Some(seconds) = self.session_seconds else { return };
-        match self.legs.get(&id).and_then(|leg| leg.session.as_ref()) {
+        let session = self.legs.get(&id).and_then(|leg| leg.session.as_ref());
+        match session {
             None => writer.header("Session-Expires", seconds),
             Some(session) => {
                 let refresher = if session.is_ours { "uac" } else { "uas" };
@@ -60,7 +63,7 @@ impl UserAgent {
                 writer.header("Session-Expires", format_args!("{interval};refresher={refresher}"))
             }
         };
-        writer.header("Min-SE", MIN_SESSION_SECONDS);
+        writer.header("Min-SE", session.map_or(MIN_SESSION_SECONDS, |session| session.least));
     }
 
     /// A 2xx to an INVITE or UPDATE of ours says who refreshes.
@@ -73,7 +76,8 @@ impl UserAgent {
             None => (wanted, true),
             Some((interval, refresher)) => (interval, refresher != Some("uas")),
         };
-        leg.session = Some(Session::new(now, interval.max(MIN_SESSION_SECONDS), is_ours));
+        let least = leg.least_session();
+        leg.session = Some(Session::new(now, interval.max(MIN_SESSION_SECONDS), least, is_ours));
         self.arm(id);
     }
 
@@ -97,15 +101,23 @@ impl UserAgent {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let is_known = request.has_token(Name::Supported, "timer");
         let asked = expires(request);
-        let interval = asked.map_or(wanted, |(interval, _)| interval.max(MIN_SESSION_SECONDS));
+        let told = request.number(Name::MinSe).unwrap_or(0);
+        let least = leg.least_session().max(told.min(MAX_SESSION_SECONDS));
+        let interval = match asked {
+            Some((interval, _)) => interval.max(MIN_SESSION_SECONDS),
+            None => wanted.max(least),
+        };
         // §9, table 2: what the peer leaves open is ours to say, and we like to know.
         let is_ours = !is_known || asked.is_none_or(|(_, refresher)| refresher != Some("uac"));
         if is_known {
-            let refresher = if is_ours { "uas" } else { "uac" };
             response.header("Require", "timer");
+        }
+        // A proxy may ask for a timer that the peer does not know (§8.1).
+        if is_known || asked.is_some() {
+            let refresher = if is_ours { "uas" } else { "uac" };
             response.header("Session-Expires", format_args!("{interval};refresher={refresher}"));
         }
-        leg.session = Some(Session::new(now, interval, is_ours));
+        leg.session = Some(Session::new(now, interval, least, is_ours));
         self.arm(id);
     }
 
@@ -114,7 +126,7 @@ impl UserAgent {
     pub(super) fn longer_session(request: &Headers, response: &Response) -> Option<u32> {
         let least = response.number(Name::MinSe)?;
         let asked = expires(request).map_or(0, |(interval, _)| interval);
-        (least > asked && least < u32::MAX / 2).then_some(least)
+        (least > asked && least <= MAX_SESSION_SECONDS).then_some(least)
     }
 
     /// The peer wants a refresh of ours to ask for more: it is tried again so.
@@ -123,8 +135,9 @@ impl UserAgent {
         let session = self.legs.get_mut(&owner.leg).and_then(|leg| leg.session.as_mut());
         if let (Some(session), Some(least)) = (session, least)
             && least > session.interval
+            && least <= MAX_SESSION_SECONDS
         {
-            session.interval = least;
+            (session.interval, session.least) = (least, least);
             session.at = now;
             self.arm(owner.leg);
         }
@@ -253,6 +266,10 @@ impl Leg {
     /// When the session is refreshed, or over.
     pub(super) fn session_timeout(&self) -> Option<Instant> {
         self.session.as_ref().map(Session::next_timeout)
+    }
+
+    fn least_session(&self) -> u32 {
+        self.session.as_ref().map_or(MIN_SESSION_SECONDS, |session| session.least)
     }
 }
 

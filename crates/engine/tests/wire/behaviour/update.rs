@@ -99,3 +99,67 @@ fn a_phone_may_require_session_timers_when_they_are_on_and_not_when_they_are_off
     assert_eq!(refused.text("Min-SE"), "90");
     on.run_for(Duration::from_secs(200));
 }
+
+/// A call with session timers, from this INVITE, whose caller has acknowledged.
+fn timed(invite: Draft) -> Call {
+    let config = Config { open: true, session_seconds: Some(1800), ..Config::at(ENGINE) };
+    let mut wire = Wire::seeded(config, 1);
+    let outgoing = the(&wire.receive(CALLER, &invite), "INVITE");
+    // The callee's own session is long, and its to refresh.
+    let answer = Draft::answer(&outgoing, "200 OK", "callee").sdp();
+    let answer = answer.set("Session-Expires", "36000;refresher=uas");
+    let accepted = Some(the(&wire.receive(CALLEE, &answer), "200"));
+    let mut call = Call { wire, invite, outgoing, answer, accepted };
+    let ack = call.by_caller("ACK", 1);
+    call.wire.receive(CALLER, ack);
+    call
+}
+
+#[test]
+fn who_refreshes_is_said_as_rfc_4028_table_2_has_it() {
+    for (supported, asked, said, required) in [
+        ("timer", "", "1800;refresher=uas", "timer"),
+        ("timer", "600", "600;refresher=uas", "timer"),
+        ("timer", "600;refresher=uac", "600;refresher=uac", "timer"),
+        ("timer", "600;refresher=uas", "600;refresher=uas", "timer"),
+        // A proxy asked for it.
+        ("", "600", "600;refresher=uas", ""),
+        ("", "", "", ""),
+    ] {
+        let mut draft = invite().set("Supported", supported);
+        if !asked.is_empty() {
+            draft = draft.set("Session-Expires", asked);
+        }
+        let accepted = timed(draft).accepted.expect("it is answered");
+        let actual = (accepted.text("Session-Expires"), accepted.text("Require"));
+        assert_eq!(actual, (said.to_owned(), required.to_owned()), "{supported} {asked}");
+    }
+}
+
+#[test]
+fn a_peers_min_se_is_kept_to_in_every_refresh() {
+    let mut call = timed(
+        invite()
+            .set("Supported", "timer")
+            .set("Min-SE", "4000")
+            .set("Allow", "INVITE, ACK, BYE, CANCEL, UPDATE"),
+    );
+    let said = call.accepted.as_ref().expect("it is answered").text("Session-Expires");
+    assert_eq!(said, "4000;refresher=uas");
+    let sent = call.wire.run_for(Duration::from_secs(2000));
+    let refresh = sent.iter().find(|sent| sent.to == CALLER && sent.is("UPDATE"));
+    let refresh = refresh.expect("it is refreshed at half time").clone();
+    let said = (refresh.text("Session-Expires"), refresh.text("Min-SE"));
+    assert_eq!(said, ("4000;refresher=uac".to_owned(), "4000".to_owned()));
+    // It wants more: so it gets, at once and from then on.
+    let refused = Draft::answer(&refresh, "422 Session Interval Too Small", "");
+    call.wire.receive(CALLER, refused.set("Min-SE", "5000"));
+    let again = call.wire.run_for(Duration::from_secs(1));
+    let again = again.iter().find(|sent| sent.is("UPDATE")).expect("it is asked again");
+    let said = (again.text("Session-Expires"), again.text("Min-SE"));
+    assert_eq!(said, ("5000;refresher=uac".to_owned(), "5000".to_owned()));
+    // But not without end.
+    let refused = Draft::answer(again, "422 Session Interval Too Small", "");
+    call.wire.receive(CALLER, refused.set("Min-SE", "4294967295"));
+    assert_eq!(times(&call.wire.run_for(Duration::from_secs(5)), CALLER, "UPDATE"), []);
+}
