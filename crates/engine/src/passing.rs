@@ -1,6 +1,55 @@
 //! What one leg's message brings into the other leg's.
 
-use sip::{Headers, Writer};
+use sip::{Headers, Name, Writer};
+
+use crate::error::Error;
+use crate::ua::Failure;
+
+/// What the BYE or CANCEL of a leg says of its end.
+#[derive(Clone, Debug)]
+pub(crate) enum Parting {
+    /// What the other party's own said.
+    Passed(Headers),
+    /// Why the call cannot go on (RFC 3326).
+    Failed(Failure),
+    /// Another phone of the same party has the call: for this one it is none that was missed.
+    AnsweredElsewhere,
+}
+
+impl Parting {
+    /// What is said of this end. `None` where a party simply hung up, or a command did.
+    pub(crate) fn of(error: &Error) -> Option<Self> {
+        match error {
+            Error::Party(_, failure) if failure.status != 487 => {
+                Some(Self::Failed(failure.clone()))
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        match self {
+            // Neither has a body that we would pass on.
+            Self::Passed(headers) => copy_passed_except(writer, headers, |name| {
+                let name = Name::parse(name.as_bytes());
+                matches!(
+                    name,
+                    Name::ContentEncoding | Name::ContentDisposition | Name::MimeVersion
+                )
+            }),
+            Self::Failed(Failure { status, reason, q850, .. }) => {
+                let text = quoted(reason);
+                writer.header("Reason", format_args!("SIP;cause={status};text={text}"));
+                if let Some(cause) = q850 {
+                    writer.header("Reason", format_args!("Q.850;cause={cause}"));
+                }
+            }
+            Self::AnsweredElsewhere => {
+                writer.header("Reason", "SIP;cause=200;text=\"Call completed elsewhere\"");
+            }
+        }
+    }
+}
 
 /// What an unanswered party is told when the other side failed like this. A redirection or a
 /// challenge is between the other side and us.
@@ -28,4 +77,18 @@ pub(crate) fn copy_passed_except(
             writer.copy(header);
         }
     }
+}
+
+/// Text as a quoted string (RFC 3261 §25.1).
+pub(crate) fn quoted(plain: &str) -> String {
+    let mut text = String::with_capacity(plain.len() + 2);
+    text.push('"');
+    for character in plain.chars() {
+        if matches!(character, '"' | '\\') {
+            text.push('\\');
+        }
+        text.push(character);
+    }
+    text.push('"');
+    text
 }

@@ -25,7 +25,7 @@ use crate::event::{Event, Side, Step};
 use crate::flow::fork::Fork;
 use crate::flow::transfer::{Way, failure_of};
 use crate::limits::{MAX_PASSES, RING_TIMEOUT};
-use crate::passing::told;
+use crate::passing::{Parting, told};
 use crate::registrar::Refusal;
 use crate::ua::{self, Cause, Failure, Invite, LegId, ServerKey};
 use crate::watch::{Change, Ending, Party, Reached};
@@ -230,7 +230,7 @@ impl Engine {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let others = call.fork.answered(leg);
         call.callee = Some(leg);
-        self.let_go(now, others);
+        self.stop_ringing(now, others);
         let Some(call) = self.calls.get_mut(&key) else { return };
         if call.joins {
             return self.join_caller(now, key, body);
@@ -285,6 +285,14 @@ impl Engine {
         }
     }
 
+    /// Lets go of phones that still ring when another one has answered.
+    pub(crate) fn stop_ringing(&mut self, now: Instant, legs: Vec<LegId>) {
+        for leg in legs {
+            self.roles.remove(&leg);
+            self.ua.part(now, leg, 487, Some(&Parting::AnsweredElsewhere));
+        }
+    }
+
     /// A party's leg is no more: neither is the call, unless other phones of that party ring.
     pub(crate) fn on_party_ended(
         &mut self,
@@ -294,6 +302,7 @@ impl Engine {
         leg: LegId,
         cause: Cause,
     ) {
+        let parting = self.ua.take_farewell(leg);
         let Some(call) = self.calls.get_mut(&key) else { return };
         let (forked, ending) = (call.fork.has(leg), Ending::by_party(side, &cause));
         let failure = if forked {
@@ -316,7 +325,7 @@ impl Engine {
             // Of several phones it is the best refusal that ends the call, not the last one.
             let refused = || Ending::by_party(side, &Cause::Refused(failure.clone()));
             call.ending = Some(if forked { refused() } else { ending });
-            self.take_down(now, key, Error::Party(side, failure));
+            self.part(now, key, Error::Party(side, failure), parting);
         }
     }
 
@@ -342,6 +351,11 @@ impl Engine {
     /// Ends a call: the legs that are still there, and the `CallStart` that was about to be proud
     /// of it. An unanswered caller is told why.
     pub(crate) fn take_down(&mut self, now: Instant, key: CallKey, error: Error) {
+        self.part(now, key, error, None);
+    }
+
+    /// The same, with what the party that ended it said.
+    fn part(&mut self, now: Instant, key: CallKey, error: Error, parting: Option<Parting>) {
         let Some(call) = self.calls.get_mut(&key).filter(|call| call.state != State::Ending) else {
             return;
         };
@@ -367,8 +381,9 @@ impl Engine {
             // Those that we were to call were called already, or are the caller's to call.
             self.pass_redirect(now, caller, failure);
         }
+        let parting = parting.or_else(|| Parting::of(&error));
         for leg in &legs {
-            self.ua.hang_up(now, *leg, status);
+            self.ua.part(now, *leg, status, parting.as_ref());
         }
         self.tell(key, Change::Ending);
         if let Some(command) = hold {

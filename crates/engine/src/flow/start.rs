@@ -34,6 +34,7 @@ use crate::event::{CommandId, Event, Side, Step};
 use crate::flow::fork::Fork;
 use crate::flow::transfer::Way;
 use crate::limits::{REFER_TIMEOUT, RING_TIMEOUT};
+use crate::passing::quoted;
 use crate::ua::{self, Cause, Failure, FailureKind, Invite, LegId};
 use crate::watch::{Party, Reached};
 
@@ -253,7 +254,7 @@ impl Engine {
         let others = start.fork.answered(leg);
         start.helper = Some(leg);
         let (call_id, mode) = (start.helper_call_id.clone(), start.request.mode);
-        self.let_go(now, others);
+        self.stop_ringing(now, others);
         self.progress(command, Side::Caller, &call_id, Step::Answered);
         if response.body().is_empty() {
             // RFC 3264 §5: without an answer there is nothing to talk with.
@@ -478,18 +479,4 @@ impl Engine {
 /// A party that left before the call was up.
 pub(crate) fn hung_up(q850: Option<u16>) -> Failure {
     Failure { q850, ..Failure::ours(FailureKind::Answered, 487, "Request Terminated") }
-}
-
-/// A display name as a quoted string (RFC 3261 §25.1).
-fn quoted(name: &str) -> String {
-    let mut text = String::with_capacity(name.len() + 2);
-    text.push('"');
-    for character in name.chars() {
-        if matches!(character, '"' | '\\') {
-            text.push('\\');
-        }
-        text.push(character);
-    }
-    text.push('"');
-    text
 }

@@ -11,6 +11,7 @@ use super::invite_client::InviteClient;
 use super::{Action, Event, Full, Hop, Key, Output, Transactions};
 use crate::ids::Branch;
 use crate::limits::{MAX_RESOLVING, MAX_TRANSACTIONS};
+use crate::passing::Parting;
 use crate::timer::T1X64;
 
 /// Names a client transaction: our branch, and whether it is the CANCEL that shares it.
@@ -85,10 +86,19 @@ impl<O: Copy> Transactions<O> {
     }
 
     /// Sends a CANCEL for the INVITE with this branch (RFC 3261 §9.1).
-    pub(crate) fn cancel(&mut self, now: Instant, branch: Branch, owner: O) {
+    /// `parting` is what it says of it.
+    pub(crate) fn cancel(
+        &mut self,
+        now: Instant,
+        branch: Branch,
+        owner: O,
+        parting: Option<&Parting>,
+    ) {
         let Some(entry) = self.clients.get(&ClientKey(branch.0, false)) else { return };
         let Ok(invite) = Request::parse(entry.request.clone()) else { return };
-        let (hop, bytes) = (entry.hop.clone(), derived(&invite, Method::Cancel, None));
+        let mut writer = derived(&invite, Method::Cancel, None);
+        parting.inspect(|parting| parting.write(&mut writer));
+        let (hop, bytes) = (entry.hop.clone(), writer.finish());
         // A full table leaves the INVITE to its own deadline.
         let _ = self.request(now, branch, Method::Cancel, hop, bytes, owner);
     }
@@ -204,7 +214,7 @@ impl<O: Copy> Transactions<O> {
             && let Ok(invite) = Request::parse(entry.request.clone())
         {
             let ack = derived(&invite, Method::Ack, response.value(Name::To));
-            self.transmit(to, ack);
+            self.transmit(to, ack.finish());
         } else if matches!(entry.machine, ClientMachine::Invite(InviteClient::Accepted { .. })) {
             entry.request = Bytes::new();
         }
@@ -269,7 +279,7 @@ impl ClientMachine {
 
 /// The ACK of a refusal (RFC 3261 §17.1.1.3) or the CANCEL (§9.1) of an INVITE: its own start line,
 /// topmost Via, Route, From, Call-ID and CSeq number; `to` is the response's for an ACK.
-fn derived(invite: &Request, method: Method, to: Option<&[u8]>) -> Bytes {
+fn derived(invite: &Request, method: Method, to: Option<&[u8]>) -> Writer {
     let mut writer = Writer::request(method.as_str(), invite.uri());
     if let Some(via) = invite.value(Name::Via) {
         writer.bytes("Via", via);
@@ -278,5 +288,5 @@ fn derived(invite: &Request, method: Method, to: Option<&[u8]>) -> Bytes {
     writer.bytes("To", to.or(invite.value(Name::To)).unwrap_or_default());
     writer.header("Call-ID", invite.call_id());
     writer.header("CSeq", format_args!("{} {}", invite.cseq().number, method.as_str()));
-    writer.finish()
+    writer
 }

@@ -147,7 +147,7 @@ impl UserAgent {
         let Some(id) = leg else { return };
         match self.legs.get(&id).map(|leg| &leg.offer) {
             Some(Offer::Received { .. }) => self.tell(id, Event::OfferCancelled(id)),
-            _ => self.take_back(now, id),
+            _ => self.take_back(now, id, request),
         }
     }
 
@@ -162,9 +162,10 @@ impl UserAgent {
         self.refuse_request(now, key, request, source, 200);
         let Some(leg) = self.legs.get(&id) else { return };
         match leg.state {
-            State::Invited { .. } => self.take_back(now, id),
+            State::Invited { .. } => self.take_back(now, id, request),
             State::Established => {
                 self.acknowledge_owed(now, id);
+                self.farewell = Some((id, (**request).clone()));
                 self.end(now, id, Cause::Bye(q850(request)));
             }
             // Both hang up at once: our own BYE is about to be answered too.
@@ -173,9 +174,10 @@ impl UserAgent {
     }
 
     /// The caller gave up before we answered.
-    fn take_back(&mut self, now: Instant, id: LegId) {
+    fn take_back(&mut self, now: Instant, id: LegId, request: &Request) {
         if let Some((key, response)) = self.answer(id, 487, &[], None) {
             self.transactions.respond(now, key, 487, response.finish());
+            self.farewell = Some((id, (**request).clone()));
             self.end(now, id, Cause::Cancelled);
         }
     }

@@ -217,7 +217,9 @@ impl UserAgent {
         let State::Inviting { branch, cancel, .. } = &mut leg.state else { return };
         *cancel = Cancel::Sent(now + T1X64);
         let branch = *branch;
-        self.transactions.cancel(now, branch, Owner { leg: id, purpose: Purpose::Courtesy });
+        let parting = leg.parting.clone();
+        let owner = Owner { leg: id, purpose: Purpose::Courtesy };
+        self.transactions.cancel(now, branch, owner, parting.as_deref());
         self.arm(id);
     }
 
@@ -262,9 +264,14 @@ impl UserAgent {
         purpose: Purpose,
     ) -> bool {
         let (seq, branch) = (dialog.next_seq(), self.ids.branch());
-        let bytes = dialog.request(Method::Bye, seq, branch, &self.identity).finish();
+        let mut writer = dialog.request(Method::Bye, seq, branch, &self.identity);
+        if let Some(leg) = self.legs.get(&id)
+            && let Some(parting) = &leg.parting
+        {
+            parting.write(&mut writer);
+        }
         let owner = Owner { leg: id, purpose };
-        self.transactions.request(now, branch, Method::Bye, hop, bytes, owner).is_ok()
+        self.transactions.request(now, branch, Method::Bye, hop, writer.finish(), owner).is_ok()
     }
 }
 

@@ -12,6 +12,7 @@ use super::reliable::Reliable;
 use super::session::Session;
 use crate::dialog::Dialog;
 use crate::ids::{Branch, Tag};
+use crate::passing::Parting;
 use crate::timer::T1;
 use crate::transaction::{Hop, ServerKey};
 
@@ -50,6 +51,8 @@ pub(super) struct Leg {
     pub(super) session: Option<Session>,
     /// Reliable provisional responses, if there are any.
     pub(super) reliable: Option<Box<Reliable>>,
+    /// What our BYE or CANCEL will say of the end.
+    pub(super) parting: Option<Box<Parting>>,
     /// Where else our INVITE may go.
     pub(super) redirect: Option<Box<Redirect>>,
     /// The user hung up: it hears of nothing but the end.
@@ -164,6 +167,7 @@ impl Leg {
             replaces: false,
             session: None,
             reliable: None,
+            parting: None,
             redirect: None,
             released: false,
         }

@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
-use sip::{Message, Method, Name, Request, Response, Writer};
+use sip::{Headers, Message, Method, Name, Request, Response, Writer};
 
 pub use self::event::{Cause, Event, Failure, FailureKind, Stats};
 pub use self::invite::Invite;
@@ -34,6 +34,7 @@ pub use crate::dialog::Identity;
 use crate::hash::{Keyed, Map};
 use crate::ids::{Ids, Tag};
 use crate::limits::MIN_SESSION_SECONDS;
+use crate::passing::Parting;
 use crate::timer::Deadlines;
 use crate::transaction::{self, Transactions};
 pub use crate::transaction::{Output, ServerKey};
@@ -87,6 +88,8 @@ pub struct UserAgent {
     stats: Stats,
     registration: Option<Registration>,
     password: Option<Password>,
+    /// The last BYE or CANCEL that ended a leg.
+    farewell: Option<(LegId, Headers)>,
 }
 
 impl UserAgent {
@@ -109,6 +112,7 @@ impl UserAgent {
             stats: Stats::default(),
             registration: None,
             password: None,
+            farewell: None,
         }
     }
 
@@ -202,6 +206,12 @@ impl UserAgent {
         self.legs.get(&leg).map(|leg| leg.allow).unwrap_or_default()
     }
 
+    /// What the BYE or CANCEL said with which a leg's peer has just ended it.
+    pub(crate) fn take_farewell(&mut self, leg: LegId) -> Option<Parting> {
+        let (_, headers) = self.farewell.take_if(|(of, _)| *of == leg)?;
+        Some(Parting::Passed(headers))
+    }
+
     /// Answers a request that came outside any dialog.
     pub fn respond(&mut self, now: Instant, key: ServerKey, response: Writer, status: u16) {
         self.transactions.respond(now, key, status, response.finish());
@@ -231,8 +241,20 @@ impl UserAgent {
     /// Ends a leg in whatever way its state asks for: refuses (with `status`), cancels, or hangs
     /// up. Its `Ended` comes when the peer agreed or can no longer object.
     pub fn hang_up(&mut self, now: Instant, id: LegId, status: u16) {
+        self.part(now, id, status, None);
+    }
+
+    /// The same, with what the BYE or CANCEL says of it.
+    pub(crate) fn part(
+        &mut self,
+        now: Instant,
+        id: LegId,
+        status: u16,
+        parting: Option<&Parting>,
+    ) {
         let Some(leg) = self.legs.get_mut(&id).filter(|leg| !leg.released) else { return };
         leg.released = true;
+        leg.parting = parting.cloned().map(Box::new);
         match &mut leg.state {
             State::Invited { .. } => self.reject(now, id, status),
             State::Inviting { branch, cancel, provisional, .. } => {
@@ -500,7 +522,7 @@ impl UserAgent {
 }
 
 /// The Q.850 cause of a Reason header (RFC 3326).
-fn q850(headers: &sip::Headers) -> Option<u16> {
+fn q850(headers: &Headers) -> Option<u16> {
     headers.values(Name::Reason).filter_map(|reason| str::from_utf8(reason).ok()).find_map(
         |reason| {
             let (protocol, parameters) = reason.split_once(';')?;

@@ -107,7 +107,7 @@ impl UserAgent {
             && self.transactions.is_proceeding(*branch)
         {
             let owner = Owner { leg: id, purpose: Purpose::Courtesy };
-            self.transactions.cancel(now, *branch, owner);
+            self.transactions.cancel(now, *branch, owner, None);
         }
     }
 

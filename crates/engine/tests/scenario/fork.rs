@@ -3,6 +3,7 @@
 use engine::phone::{Answer, PhoneEvent};
 use engine::{CommandId, Error, Mode};
 use expect_test::expect;
+use sip::{Method, Name};
 
 use crate::register::refused_with;
 use crate::world::{CALLEE, CALLER, OTHER, World};
@@ -72,6 +73,10 @@ fn the_first_phone_that_answers_has_the_call_and_the_others_stop() {
         world.shown.iter().filter(|(_, event)| matches!(event, PhoneEvent::Established(_)));
     let talked: Vec<_> = talked.map(|(phone, _)| *phone).collect();
     assert_eq!(talked, [OTHER, CALLER]);
+    // The phone that stops need not show a missed call.
+    let cancel = world.sent_request(0, Method::Cancel);
+    let why = "SIP;cause=200;text=\"Call completed elsewhere\"";
+    assert_eq!(cancel.text(Name::Reason), Some(why));
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl Engine {
         let Some(transfer) = self.transfers.get_mut(&key) else { return };
         let Phase::Calling(fork) = &mut transfer.phase else { return };
         let others = fork.answered(leg);
-        self.let_go(now, others);
+        self.stop_ringing(now, others);
         self.ask_party(now, key, leg, response.body());
     }
 

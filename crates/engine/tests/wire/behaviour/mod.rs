@@ -5,6 +5,7 @@ mod accepting;
 mod calling;
 mod dialog;
 mod framing;
+mod parting;
 mod reliable;
 mod requests;
 mod update;
