@@ -522,7 +522,7 @@ impl Phone {
         let Some((request, _)) = self.ua.offered(id) else { return };
         let offer = request.body().to_vec();
         let answer = self.answer_to(id, &offer);
-        self.ua.accept_offer(now, id, &answer);
+        self.ua.accept_offer(now, id, &answer, None);
     }
 
     fn dial_referred(&mut self, now: Instant, id: LegId) {

@@ -12,6 +12,7 @@
 
 use std::time::Instant;
 
+use sip::Response;
 use sip::sdp::Sdp;
 
 use crate::call::{Call, CallKey, State};
@@ -89,8 +90,10 @@ impl Engine {
             // RFC 3261 §14.2, between the parties: one offer at a time, and a transfer's goes first.
             return self.ua.refuse_offer(now, leg, 491);
         };
+        let request = request.clone();
         let offer = call.pass(side.other(), request.body(), Role::Offer);
-        self.ua.pass_offer(now, other, Some(offer).filter(|offer| !offer.is_empty()));
+        let offer = Some(offer).filter(|offer| !offer.is_empty());
+        self.ua.pass_offer(now, other, offer, &request);
     }
 
     /// A party's session is to be refreshed: it gets what it has, once more. When something else is
@@ -132,8 +135,9 @@ impl Engine {
         now: Instant,
         key: CallKey,
         side: Side,
-        body: &[u8],
+        response: &Response,
     ) {
+        let body = response.body();
         if self.is_holding(key, side) {
             return self.on_hold_accepted(now, key, side);
         }
@@ -156,7 +160,7 @@ impl Engine {
         if call.state != State::Joining {
             let reply = call.pass_reply(side, body);
             if let Some(other) = other {
-                self.ua.accept_offer(now, other, &reply);
+                self.ua.accept_offer(now, other, &reply, Some(response));
             }
             self.renew_hold(key, side.other());
             return self.advance(now, key);

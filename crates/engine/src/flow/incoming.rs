@@ -168,7 +168,7 @@ impl Engine {
             ua::Event::Offered(leg) => self.pass_offer(now, key, side, leg),
             ua::Event::OfferCancelled(_) => self.pass_cancel(now, key, side),
             ua::Event::OfferAccepted(_, response) => {
-                self.on_offer_accepted(now, key, side, response.body())
+                self.on_offer_accepted(now, key, side, &response)
             }
             ua::Event::OfferRefused(_, failure) => self.on_offer_refused(now, key, side, failure),
             ua::Event::RefreshDue(leg) => self.refresh_session(now, key, side, leg),

@@ -31,6 +31,8 @@ pub(super) struct Leg {
     /// A re-INVITE of ours that waits until the peer's is through: its offer, which try it is, and
     /// the earliest time for it.
     pub(super) waiting: Option<(Option<Bytes>, u32, Instant)>,
+    /// The message of another leg whose headers our next re-INVITE passes on.
+    pub(super) passed: Option<Box<Headers>>,
     /// Our 2xx that was not acknowledged yet.
     pub(super) unacked: Option<Unacked>,
     /// The last ACK we sent, for every retransmission of the 2xx asks for it again.
@@ -156,6 +158,7 @@ impl Leg {
             invite: None,
             offer: Offer::None,
             waiting: None,
+            passed: None,
             unacked: None,
             acked: None,
             owed: None,

@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sip::{Method, Request, Response};
+use sip::{Headers, Method, Request, Response};
 
 use super::invite::finish;
 use super::leg::{Offer, State, Unacked};
 use super::{Event, Failure, Leg, LegId, Owner, Purpose, UserAgent};
 use crate::ids::Branch;
 use crate::limits::{MAX_GLARE_RETRIES, RING_TIMEOUT};
+use crate::passing::copy_passed;
 use crate::timer::T1X64;
 use crate::transaction::ServerKey;
 
@@ -23,8 +24,18 @@ impl UserAgent {
     }
 
     /// Passes on a re-INVITE of somebody else. Unlike one of our own it is not tried again after a
-    /// 491: who made it gets the 491, and knows by RFC 3261 §14.1 how long to wait.
-    pub fn pass_offer(&mut self, now: Instant, id: LegId, body: Option<Bytes>) {
+    /// 491: who made it gets the 491, and knows by RFC 3261 §14.1 how long to wait. The headers of
+    /// `passed` go with it.
+    pub fn pass_offer(
+        &mut self,
+        now: Instant,
+        id: LegId,
+        body: Option<Bytes>,
+        passed: &Headers,
+    ) {
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.passed = Some(Box::new(passed.clone()));
+        }
         self.send_offer(now, id, body, MAX_GLARE_RETRIES);
     }
 
@@ -42,6 +53,7 @@ impl UserAgent {
     pub(crate) fn withdraw_offer(&mut self, now: Instant, id: LegId) -> bool {
         let Some(leg) = self.legs.get_mut(&id) else { return false };
         leg.waiting = None;
+        leg.passed = None;
         match &mut leg.offer {
             Offer::Sent { attempt, .. } => {
                 // Refused for glare, it is not tried again.
@@ -76,13 +88,21 @@ impl UserAgent {
         }
     }
 
-    /// Accepts the peer's re-INVITE, with the answer to its offer or the offer it lacked.
-    pub fn accept_offer(&mut self, now: Instant, id: LegId, sdp: &[u8]) {
+    /// Accepts the peer's re-INVITE, with the answer to its offer or the offer it lacked. `passed` is
+    /// the message of another leg whose headers are passed on.
+    pub fn accept_offer(
+        &mut self,
+        now: Instant,
+        id: LegId,
+        sdp: &[u8],
+        passed: Option<&Headers>,
+    ) {
         let Some((key, request, source)) = self.take_offer(now, id) else { return };
         let mut response = sip::respond(&request, 200, "", source);
         response.header("Contact", format_args!("<{}>", self.identity.contact));
         self.capabilities(&mut response);
         self.agree_on_session(now, id, &request, &mut response);
+        passed.inspect(|passed| copy_passed(&mut response, passed));
         let bytes = finish(response, Some(sdp));
         // An UPDATE needs no ACK.
         if request.method == Method::Invite
@@ -197,6 +217,8 @@ impl UserAgent {
         writer.header("Contact", format_args!("<{}>", self.identity.contact));
         self.capabilities(&mut writer);
         self.write_session(&mut writer, id);
+        let passed = self.legs.get_mut(&id).and_then(|leg| leg.passed.take());
+        passed.inspect(|passed| copy_passed(&mut writer, passed));
         let bytes = finish(writer, body.as_deref());
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.offer = Offer::Sent { branch, body, give_up: now + T1X64, progressed: false, attempt };

@@ -6,6 +6,7 @@ mod calling;
 mod dialog;
 mod framing;
 mod parting;
+mod passing;
 mod reliable;
 mod requests;
 mod update;
