@@ -32,10 +32,7 @@ impl Parting {
             // Neither has a body that we would pass on.
             Self::Passed(headers) => copy_passed_except(writer, headers, |name| {
                 let name = Name::parse(name.as_bytes());
-                matches!(
-                    name,
-                    Name::ContentEncoding | Name::ContentDisposition | Name::MimeVersion
-                )
+                matches!(name, Name::ContentEncoding | Name::ContentDisposition | Name::MimeVersion)
             }),
             Self::Failed(Failure { status, reason, q850, .. }) => {
                 let text = quoted(reason);

@@ -12,6 +12,7 @@
 //!    |<-487---------|               |
 //! ```
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use sip::{Name, Scheme, Uri};
@@ -37,6 +38,8 @@ struct Target {
     uri: String,
     hop: Option<Hop>,
     path: Vec<String>,
+    /// Where the phone is reached, when it is behind NAT.
+    source: Option<SocketAddr>,
 }
 
 impl Fork {
@@ -121,6 +124,7 @@ impl Engine {
         }
         let is_alone = targets.len() == 1;
         let legs = targets.into_iter().map(|target| {
+            let source = target.source.filter(|_| invite.hop.is_none());
             let mut headers = invite.headers.to_vec();
             let breadth = breadth.map(|breadth| ("Max-Breadth".to_owned(), breadth.to_string()));
             headers.extend(breadth);
@@ -134,7 +138,9 @@ impl Engine {
                 reliable: invite.reliable && is_alone,
                 ..invite.clone()
             };
-            self.ua.invite(now, invite)
+            let leg = self.ua.invite(now, invite);
+            source.inspect(|source| self.ua.pin(leg, *source));
+            leg
         });
         Ok(legs.collect())
     }
@@ -145,8 +151,10 @@ impl Engine {
         while let Some(uri) = self.ua.next_redirect(leg) {
             // Of a user of ours with several phones the first: one leg has one phone.
             let target = self.targets(&uri).ok().and_then(|targets| targets.into_iter().next());
-            if let Some(Target { uri, hop: Some(hop), path }) = target {
-                return self.ua.redirect(now, leg, &uri, hop, &path);
+            if let Some(Target { uri, hop: Some(hop), path, source }) = target {
+                self.ua.redirect(now, leg, &uri, hop, &path);
+                source.inspect(|source| self.ua.pin(leg, *source));
+                return;
             }
         }
         self.ua.end_redirect(now, leg, failure);
@@ -157,7 +165,8 @@ impl Engine {
         let user = Uri::parse(uri).ok().filter(is_ours);
         let Some(user) = user else {
             let hop = self.route(uri);
-            return Ok(vec![Target { uri: uri.to_owned(), hop, path: Vec::new() }]);
+            let uri = uri.to_owned();
+            return Ok(vec![Target { uri, hop, path: Vec::new(), source: None }]);
         };
         let name = user_of(&user).unwrap_or_default();
         let bindings = self.registrar.bindings(&name).iter();
@@ -165,6 +174,7 @@ impl Engine {
             uri: request_uri(&binding.contact),
             hop: binding.hop(),
             path: binding.path.iter().map(|route| route.to_string()).collect(),
+            source: binding.source_behind_nat(),
         });
         let targets: Vec<_> = targets.collect();
         match (targets.is_empty(), self.registrar.knows(&name)) {

@@ -12,6 +12,7 @@ use super::Refusal;
 use crate::dialog::hop_of;
 use crate::limits::{DEFAULT_EXPIRES, MAX_CONTACT_BYTES, MAX_EXPIRES, MIN_EXPIRES};
 use crate::transaction::Hop;
+use crate::ua::nat::is_behind_nat;
 
 /// A contact of a user.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub(crate) struct Binding {
     pub(super) expires: Instant,
     /// Where its REGISTER came from.
     pub(super) source: SocketAddr,
+    /// Whether that is where it is reached, for its Contact is an address of another network.
+    is_behind_nat: bool,
 }
 
 /// What a REGISTER asks for.
@@ -57,10 +60,16 @@ impl Binding {
 
     /// Where a request to it goes.
     pub(crate) fn hop(&self) -> Option<Hop> {
-        match self.path.first() {
-            Some(route) => hop_of(NameAddr::parse(route.as_bytes()).ok()?.uri),
-            None => hop_of(&self.contact),
+        match (self.path.first(), self.source_behind_nat()) {
+            (Some(route), _) => hop_of(NameAddr::parse(route.as_bytes()).ok()?.uri),
+            (None, Some(source)) => Some(Hop::Address(source)),
+            (None, None) => hop_of(&self.contact),
         }
+    }
+
+    /// Where it is reached instead of at its Contact.
+    pub(crate) fn source_behind_nat(&self) -> Option<SocketAddr> {
+        self.is_behind_nat.then_some(self.source)
     }
 
     /// The Contact of an answer to a REGISTER.
@@ -116,6 +125,10 @@ fn binding(
         return Err(513.into());
     }
     let lifetime = lifetime(&address, request)?;
+    // Only where it could be called at all: `sips` asks for more than we can do.
+    let is_behind_nat = path.is_empty()
+        && hop_of(address.uri).is_some()
+        && is_behind_nat(request, address.uri, source);
     let binding = Binding {
         contact: address.uri.into(),
         q: address.params.get("q").map(Into::into),
@@ -125,6 +138,7 @@ fn binding(
         seq: request.cseq().number,
         expires: now + lifetime,
         source,
+        is_behind_nat,
     };
     // What cannot be called need not be registered.
     if binding.hop().is_none() { Err(416.into()) } else { Ok(binding) }

@@ -9,6 +9,7 @@ use sip::{Headers, Request, Writer};
 
 use super::invite::finish;
 use super::leg::{Offer, State, Unacked};
+use super::nat::is_behind_nat;
 use super::{Allow, Cause, Event, Failure, Leg, LegId, Purpose, UserAgent, q850};
 use crate::dialog::Dialog;
 use crate::ids::Tag;
@@ -106,8 +107,13 @@ impl UserAgent {
         self.transactions.set_leg(key, id);
         let allow = Allow::of(&request).unwrap_or_default();
         let replaces = request.has_token(sip::Name::Supported, "replaces");
+        let is_behind_nat = is_behind_nat(&request, &dialog.target, source);
         let state = State::Invited { key, request: Box::new(request), source };
-        let leg = Leg { allow, replaces, ..Leg::new(dialog, hop, state) };
+        let mut leg = Leg { allow, replaces, ..Leg::new(dialog, hop, state) };
+        if is_behind_nat {
+            leg.source = Some(Box::new(source));
+            leg.hop = leg.way(&leg.dialog);
+        }
         self.legs.insert(id, Box::new(leg));
         self.events.push_back(Event::Incoming(id));
     }

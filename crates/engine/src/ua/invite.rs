@@ -117,7 +117,7 @@ impl UserAgent {
         leg.learn_abilities(&response);
         leg.state = State::Established;
         // A peer whose Contact we cannot reach is sought where its INVITE went.
-        leg.hop = leg.dialog.hop().unwrap_or(leg.hop.clone());
+        leg.hop = leg.way(&leg.dialog);
         let seq = response.cseq().number;
         self.on_session_agreed(now, id, &response);
         self.answered(now, id, seq, offered, response.body());
@@ -188,7 +188,7 @@ impl UserAgent {
         // RFC 3261 §13.2.2.4: each fork that answered is a dialog of its own, which we do not want.
         let mut dialog = leg.dialog.clone();
         dialog.establish(response);
-        let hop = dialog.hop().unwrap_or(leg.hop.clone());
+        let hop = leg.way(&dialog);
         let seq = response.cseq().number;
         let ack = ack(&dialog, seq, self.ids.branch(), &self.identity, None);
         leg.forks.push(Fork { tag: tag.into(), hop: hop.clone(), ack: ack.clone() });

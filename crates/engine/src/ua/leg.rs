@@ -24,6 +24,8 @@ pub(super) struct Leg {
     pub(super) dialog: Dialog,
     /// Where our next request goes.
     pub(super) hop: Hop,
+    /// Where the peer sends from, when its Contact is of another network.
+    pub(super) source: Option<Box<SocketAddr>>,
     pub(super) state: State,
     /// Our INVITE's branch, once it was accepted.
     pub(super) invite: Option<Branch>,
@@ -154,6 +156,7 @@ impl Leg {
         Self {
             dialog,
             hop,
+            source: None,
             state,
             invite: None,
             offer: Offer::None,
@@ -200,7 +203,7 @@ impl Leg {
     /// A re-INVITE or its 2xx tells where the peer is now, and what it takes (RFC 3261 §12.2).
     pub(super) fn refresh(&mut self, headers: &Headers) {
         self.dialog.refresh_target(headers);
-        self.hop = self.dialog.hop().unwrap_or(self.hop.clone());
+        self.hop = self.way(&self.dialog);
         self.learn_abilities(headers);
     }
 

@@ -10,6 +10,7 @@ mod event;
 mod inside;
 mod invite;
 mod leg;
+pub(crate) mod nat;
 mod offer;
 mod redirect;
 mod refer;
@@ -245,13 +246,7 @@ impl UserAgent {
     }
 
     /// The same, with what the BYE or CANCEL says of it.
-    pub(crate) fn part(
-        &mut self,
-        now: Instant,
-        id: LegId,
-        status: u16,
-        parting: Option<&Parting>,
-    ) {
+    pub(crate) fn part(&mut self, now: Instant, id: LegId, status: u16, parting: Option<&Parting>) {
         let Some(leg) = self.legs.get_mut(&id).filter(|leg| !leg.released) else { return };
         leg.released = true;
         leg.parting = parting.cloned().map(Box::new);

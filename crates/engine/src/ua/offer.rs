@@ -26,13 +26,7 @@ impl UserAgent {
     /// Passes on a re-INVITE of somebody else. Unlike one of our own it is not tried again after a
     /// 491: who made it gets the 491, and knows by RFC 3261 §14.1 how long to wait. The headers of
     /// `passed` go with it.
-    pub fn pass_offer(
-        &mut self,
-        now: Instant,
-        id: LegId,
-        body: Option<Bytes>,
-        passed: &Headers,
-    ) {
+    pub fn pass_offer(&mut self, now: Instant, id: LegId, body: Option<Bytes>, passed: &Headers) {
         if let Some(leg) = self.legs.get_mut(&id) {
             leg.passed = Some(Box::new(passed.clone()));
         }
@@ -90,13 +84,7 @@ impl UserAgent {
 
     /// Accepts the peer's re-INVITE, with the answer to its offer or the offer it lacked. `passed` is
     /// the message of another leg whose headers are passed on.
-    pub fn accept_offer(
-        &mut self,
-        now: Instant,
-        id: LegId,
-        sdp: &[u8],
-        passed: Option<&Headers>,
-    ) {
+    pub fn accept_offer(&mut self, now: Instant, id: LegId, sdp: &[u8], passed: Option<&Headers>) {
         let Some((key, request, source)) = self.take_offer(now, id) else { return };
         let mut response = sip::respond(&request, 200, "", source);
         response.header("Contact", format_args!("<{}>", self.identity.contact));
@@ -185,6 +173,7 @@ impl UserAgent {
         if let Some(status) = refusal {
             return self.refuse_request(now, key, &request, source, status);
         }
+        leg.learn_source(&request, source);
         leg.refresh(&request);
         let trying = (request.method == Method::Invite)
             .then(|| sip::respond(&request, 100, "", source).finish());

@@ -52,6 +52,7 @@ impl UserAgent {
         if let Some(leg) = self.legs.get_mut(&id) {
             leg.dialog.target = uri.into();
             leg.hop = hop;
+            leg.source = None;
         }
         let branch = self.ids.branch();
         let owner = Owner { leg: id, purpose: super::Purpose::Invite };

@@ -218,7 +218,7 @@ impl UserAgent {
         let mut dialog = leg.dialog.clone();
         dialog.establish(response);
         leg.dialog.local_seq = dialog.next_seq();
-        let hop = dialog.hop().unwrap_or(leg.hop.clone());
+        let hop = leg.way(&dialog);
         let seq = dialog.local_seq;
         let mut writer = dialog.request(Method::Prack, seq, branch, &self.identity);
         writer.header("RAck", format_args!("{number} {} INVITE", response.cseq().number));

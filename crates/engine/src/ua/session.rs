@@ -228,6 +228,7 @@ impl UserAgent {
             return self.refuse_request(now, key, &request, source, 481);
         }
         let is_up = matches!(leg.state, State::Established);
+        leg.learn_source(&request, source);
         leg.refresh(&request);
         let mut response = sip::respond(&request, 200, "", source);
         response.header("Contact", format_args!("<{}>", self.identity.contact));

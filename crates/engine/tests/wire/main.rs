@@ -9,6 +9,7 @@ mod call;
 mod draft;
 mod injection;
 mod limits;
+mod nat;
 mod register;
 mod sequences;
 mod torture;

@@ -95,8 +95,5 @@ fn a_caller_that_was_to_be_joined_to_a_callee_is_told_why_that_failed() {
         .set("Reason", "Q.850;cause=17");
     let bye = the(&wire.receive(CALLEE, busy), "BYE");
     assert_eq!(bye.to, CALLER);
-    assert_eq!(
-        bye.texts("Reason"),
-        ["SIP;cause=486;text=\"Busy \\\"here\\\"\"", "Q.850;cause=17"]
-    );
+    assert_eq!(bye.texts("Reason"), ["SIP;cause=486;text=\"Busy \\\"here\\\"\"", "Q.850;cause=17"]);
 }
