@@ -35,6 +35,11 @@ pub const REFER_TIMEOUT: Duration = Duration::from_secs(10);
 /// 64·T1 after which a silent phone counts as lost, and the call with it.
 pub const HOLD_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long an UPDATE with an offer waits for the other party, whose phone may ask its user. Then that
+/// is asked no more, and the UPDATE answered 504 (RFC 3311 §5.2): its sender gives up after 64·T1, and
+/// the call with it.
+pub const UPDATE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How often a re-INVITE is tried again after 491 (RFC 3261 §14.1).
 pub const MAX_GLARE_RETRIES: u32 = 5;
 

@@ -108,6 +108,8 @@ pub(super) enum Offer {
         key: ServerKey,
         request: Box<Request>,
         source: SocketAddr,
+        /// When it counts as taken back: an UPDATE does not wait for people.
+        patience: Option<Instant>,
     },
 }
 
@@ -190,7 +192,8 @@ impl Leg {
         };
         let offer = match self.offer {
             Offer::Sent { give_up: at, .. } | Offer::Backoff { at, .. } => Some(at),
-            Offer::None | Offer::Received { .. } => None,
+            Offer::Received { patience, .. } => patience,
+            Offer::None => None,
         };
         let unacked = self.unacked.as_ref().map(|unacked| unacked.retransmit.min(unacked.give_up));
         let acked = self.acked.as_ref().map(|acked| acked.until);

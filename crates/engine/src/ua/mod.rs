@@ -455,7 +455,7 @@ impl UserAgent {
         }
         match leg.offer {
             // What the peer asked and nobody will answer any more.
-            Offer::Received { key, request, source } => {
+            Offer::Received { key, request, source, .. } => {
                 self.refuse_request(now, key, &request, source, 487);
             }
             // What we asked: the peer need not answer in a dialog that is over.

@@ -11,7 +11,7 @@ use super::invite::finish;
 use super::leg::{Offer, State, Unacked};
 use super::{Event, Failure, Leg, LegId, Owner, Purpose, UserAgent};
 use crate::ids::Branch;
-use crate::limits::{MAX_GLARE_RETRIES, RING_TIMEOUT};
+use crate::limits::{MAX_GLARE_RETRIES, RING_TIMEOUT, UPDATE_TIMEOUT};
 use crate::passing::copy_passed;
 use crate::timer::T1X64;
 use crate::transaction::ServerKey;
@@ -105,6 +105,9 @@ impl UserAgent {
     /// Refuses the peer's re-INVITE: the session stays as it is.
     pub fn refuse_offer(&mut self, now: Instant, id: LegId, status: u16) {
         if let Some((key, request, source)) = self.take_offer(now, id) {
+            // RFC 3311 §5.2: it was taken back because somebody has to be asked.
+            let is_late = status == 487 && request.method == Method::Update;
+            let status = if is_late { 504 } else { status };
             self.refuse_request(now, key, &request, source, status);
         }
     }
@@ -146,7 +149,7 @@ impl UserAgent {
             leg.offer = Offer::Backoff { body, at: at.max(now), attempt };
             self.arm(id);
         }
-        let Offer::Received { key, request, source } = taken else { return None };
+        let Offer::Received { key, request, source, .. } = taken else { return None };
         Some((key, request, source))
     }
 
@@ -177,10 +180,11 @@ impl UserAgent {
         leg.refresh(&request);
         let trying = (request.method == Method::Invite)
             .then(|| sip::respond(&request, 100, "", source).finish());
+        let patience = trying.is_none().then_some(now + UPDATE_TIMEOUT);
         // Ours, if it waits out a 491, is tried again later: the peer's goes first.
         if let Offer::Backoff { body, at, attempt } = std::mem::replace(
             &mut leg.offer,
-            Offer::Received { key, request: Box::new(request), source },
+            Offer::Received { key, request: Box::new(request), source, patience },
         ) {
             leg.waiting = Some((body, attempt, at));
         }
@@ -281,7 +285,11 @@ impl UserAgent {
             self.acknowledge_owed(now, id);
             return self.lose(now, id, Failure::timed_out());
         }
-        match &leg.offer {
+        match &mut leg.offer {
+            Offer::Received { patience, .. } if patience.is_some_and(|at| at <= now) => {
+                *patience = None;
+                self.tell(id, Event::OfferCancelled(id));
+            }
             Offer::Backoff { body, at, attempt } if *at <= now => {
                 let (body, attempt) = (body.clone(), *attempt);
                 leg.offer = Offer::None;

@@ -37,6 +37,24 @@ fn an_update_that_the_other_party_refuses_is_refused() {
 }
 
 #[test]
+fn an_update_does_not_wait_for_a_user_to_be_asked() {
+    let mut call = Call::established();
+    let offer = the(&call.wire.receive(CALLER, call.by_caller("UPDATE", 2).sdp()), "INVITE");
+    call.wire.receive(CALLEE, Draft::answer(&offer, "100 Trying", ""));
+    let sent = call.wire.run_for(Duration::from_secs(11));
+    assert_eq!(times(&sent, CALLEE, "CANCEL")[0], 10_000);
+    let sent = call.wire.receive(CALLEE, Draft::answer(&offer, "487 Request Terminated", "callee"));
+    assert_eq!(the(&sent, "504").text("CSeq"), "2 UPDATE");
+    assert_eq!(call.wire.engine.load().calls, 1, "the call stands");
+    // A user who was quicker than that has its answer told.
+    let offer = the(&call.wire.receive(CALLER, call.by_caller("UPDATE", 3).sdp()), "INVITE");
+    call.wire.receive(CALLEE, Draft::answer(&offer, "100 Trying", ""));
+    call.wire.run_for(Duration::from_secs(11));
+    let sent = call.wire.receive(CALLEE, Draft::answer(&offer, "200 OK", "callee").sdp());
+    assert_eq!(the(&sent, "200").text("CSeq"), "3 UPDATE");
+}
+
+#[test]
 fn one_offer_at_a_time() {
     let mut call = Call::established();
     the(&call.wire.receive(CALLER, call.by_caller("UPDATE", 2).sdp()), "INVITE");
