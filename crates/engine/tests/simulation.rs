@@ -92,13 +92,7 @@ fn run(seed: u64) -> World {
         behave(phone, &mut random);
     }
     world.network = network(&mut random);
-    if random.one_in(3) {
-        let contact = world.phones[random.below(3) as usize].uri();
-        world.rewrite = Some(Box::new(move |_, _, text| match text.starts_with("SIP/2.0 302") {
-            true => text.replacen("CSeq:", &format!("Contact: <{contact}>\r\nCSeq:"), 1),
-            false => text.to_owned(),
-        }));
-    }
+    rewrite(&mut world, &mut random);
     let mut commands = Vec::new();
     for phone in 0..3 {
         if random.one_in(2) {
@@ -116,6 +110,27 @@ fn run(seed: u64) -> World {
     }
     settle(&mut world, &commands);
     world
+}
+
+/// Lets refusals send the caller elsewhere, and one phone be behind NAT, or does none of it.
+fn rewrite(world: &mut World, random: &mut Random) {
+    let moved = random.one_in(3).then(|| world.phones[random.below(3) as usize].uri());
+    let inside = random.one_in(4).then(|| random.below(3) as usize + 1);
+    world.rewrite = Some(Box::new(move |from, _, text| {
+        let mut text = text.to_owned();
+        if let Some(contact) = moved.as_ref().filter(|_| text.starts_with("SIP/2.0 302")) {
+            text = text.replacen("CSeq:", &format!("Contact: <{contact}>\r\nCSeq:"), 1);
+        }
+        if inside != Some(from) {
+            return text;
+        }
+        // Its Contact is an address of its own network.
+        let hidden = |line: &str| match line.starts_with("Contact:") {
+            true => line.replace("127.0.0.1", "10.0.0.1"),
+            false => line.to_owned(),
+        };
+        text.split_inclusive("\r\n").map(hidden).collect()
+    }));
 }
 
 /// Makes a phone one of those that there are.

@@ -249,7 +249,9 @@ impl UserAgent {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let (mut dialog, hop) = (leg.dialog.clone(), leg.hop.clone());
         leg.dialog.local_seq += 1;
-        if !self.send_bye(now, id, &mut dialog, hop, Purpose::Bye) {
+        if self.send_bye(now, id, &mut dialog, hop, Purpose::Bye) {
+            self.arm(id);
+        } else {
             self.end(now, id, Cause::Released);
         }
     }

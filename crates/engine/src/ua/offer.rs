@@ -57,6 +57,7 @@ impl UserAgent {
             }
             Offer::Backoff { .. } => {
                 leg.offer = Offer::None;
+                self.arm(id);
                 false
             }
             Offer::None | Offer::Received { .. } => false,
@@ -147,8 +148,8 @@ impl UserAgent {
         let taken = std::mem::replace(&mut leg.offer, Offer::None);
         if let Some((body, attempt, at)) = leg.waiting.take() {
             leg.offer = Offer::Backoff { body, at: at.max(now), attempt };
-            self.arm(id);
         }
+        self.arm(id);
         let Offer::Received { key, request, source, .. } = taken else { return None };
         Some((key, request, source))
     }

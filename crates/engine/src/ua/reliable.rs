@@ -156,6 +156,7 @@ impl UserAgent {
         if invite_key.is_none() {
             leg.reliable = None;
         }
+        self.arm(id);
         self.refuse_request(now, key, &request, source, 200);
         if let (Some(next), Some(key)) = (next, invite_key) {
             return self.send_reliable(now, id, key, next);
