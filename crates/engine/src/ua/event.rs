@@ -13,18 +13,18 @@ use crate::transaction::ServerKey;
 /// What happened to a leg, or beside all legs.
 #[derive(Debug)]
 pub enum Event {
-    /// Somebody calls: see [`UserAgent::invitation`]; answer with `progress`, `accept`, `reject`.
+    /// Somebody calls: see [`UserAgent::invitation`](super::UserAgent::invitation); answer with `progress`, `accept`, `reject`.
     Incoming(LegId),
     /// Our INVITE got a provisional answer other than 100.
     Progress(LegId, Response),
     /// Our INVITE was accepted. When it carried no offer, this response does, and
-    /// [`UserAgent::acknowledge`] is due.
+    /// [`UserAgent::acknowledge`](super::UserAgent::acknowledge) is due.
     Answered(LegId, Response),
     /// Our INVITE was refused, and there is another address for it: see `next_redirect`.
     Redirected(LegId, Failure),
     /// Our 2xx was acknowledged; the body is the answer when our 2xx carried the offer.
     Acknowledged(LegId, Bytes),
-    /// The peer sent a re-INVITE: see [`UserAgent::offered`]; answer with `accept_offer` or
+    /// The peer sent a re-INVITE: see [`UserAgent::offered`](super::UserAgent::offered); answer with `accept_offer` or
     /// `refuse_offer`.
     Offered(LegId),
     /// The peer takes its re-INVITE back: it still wants an answer, best from `cancel_offer` on the
@@ -41,7 +41,7 @@ pub enum Event {
     ReferAnswered(LegId, Result<(), Failure>),
     /// The phone we referred reports: the status line it sent, if any.
     Notified(LegId, Option<Failure>),
-    /// The peer asks us to call somebody: see [`UserAgent::referred`]; answer with `accept_refer`
+    /// The peer asks us to call somebody: see [`UserAgent::referred`](super::UserAgent::referred); answer with `accept_refer`
     /// or `refuse_refer`.
     Referred(LegId),
     /// A request inside the dialog that is meant for the other party: answer with `pass` or
@@ -51,7 +51,7 @@ pub enum Event {
     Registered(Result<Response, Failure>),
     /// The leg is no more.
     Ended(LegId, Cause),
-    /// A request outside any dialog, to be answered with [`UserAgent::respond`].
+    /// A request outside any dialog, to be answered with [`UserAgent::respond`](super::UserAgent::respond).
     Request {
         /// Names the transaction.
         key: ServerKey,
