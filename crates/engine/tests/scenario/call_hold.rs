@@ -340,9 +340,7 @@ fn refusal(w: &mut World, call: &str, side: Option<Side>, held: bool) -> String 
 
 /// A call that the first phone placed to the second, through the engine.
 pub(crate) fn established(w: &mut World) -> String {
-    let callee = w.phones[CALLEE].uri();
-    w.dial(CALLER, &callee);
-    w.run_until(1000);
+    w.talk();
     w.draw_from_here();
     w.sent_request(1, Method::Invite).call_id().to_owned()
 }

@@ -374,9 +374,7 @@ fn with_phones_that_do_not_answer_bye() {
 fn a_call_that_a_phone_placed() {
     check(
         |w| {
-            let callee = w.phones[CALLEE].uri();
-            w.dial(CALLER, &callee);
-            w.run_until(1000);
+            w.talk();
             w.draw_from_here();
             let call_id = w.sent_request(1, Method::Invite).call_id().to_owned();
             w.end(&call_id);

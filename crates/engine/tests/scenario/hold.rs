@@ -378,8 +378,6 @@ fn content(sdp: &[u8]) -> String {
 }
 
 fn established(w: &mut World) {
-    let callee = w.phones[CALLEE].uri();
-    w.dial(CALLER, &callee);
-    w.run_until(1000);
+    w.talk();
     w.draw_from_here();
 }

@@ -11,9 +11,7 @@ use crate::{check, play};
 
 /// A call between two phones that one of them placed.
 fn talking(w: &mut World) {
-    let callee = w.phones[CALLEE].uri();
-    w.dial(CALLER, &callee);
-    w.run_until(1000);
+    w.talk();
     w.draw_from_here();
 }
 

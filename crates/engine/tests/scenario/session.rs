@@ -1,7 +1,5 @@
 //! Session timers (RFC 4028), and UPDATE (RFC 3311).
 
-use std::time::Duration;
-
 use engine::{Config, Side};
 use expect_test::expect;
 use sip::{Message, Method, Name};
@@ -14,7 +12,7 @@ fn both_phones_are_asked_in_time_whether_they_are_there() {
     let world = check_in(
         timed(),
         |w| {
-            established(w);
+            w.talk();
             w.run_until(1_000_000);
             w.hang_up(CALLER);
         },
@@ -53,7 +51,7 @@ fn a_phone_that_takes_no_update_is_asked_by_re_invite_with_what_it_has() {
             0 => text.to_owned(),
             _ => text.replace(" UPDATE,", ""),
         }));
-        established(w);
+        w.talk();
         w.run_until(1_000_000);
         w.hang_up(CALLEE);
     });
@@ -67,7 +65,7 @@ fn a_phone_that_dies_in_a_call_is_noticed_and_the_other_one_released() {
     let world = check_in(
         timed(),
         |w| {
-            established(w);
+            w.talk();
             w.run_until(10_000);
             w.draw_from_here();
             w.network = losing(|from, message| from == 2 || is_to(message, "sip:bob"));
@@ -120,7 +118,7 @@ fn a_phone_that_refreshes_itself_is_left_to_it_and_missed_when_it_stops() {
             1 => text.replace("Session-Expires: 90\r\n", "Session-Expires: 90;refresher=uac\r\n"),
             _ => text.to_owned(),
         }));
-        established(w);
+        w.talk();
         let to_caller = |w: &World| sent_to(w, "sip:alice").count();
         w.run_until(300_000);
         assert_eq!(to_caller(w), 0, "{}", w.ladder);
@@ -176,7 +174,7 @@ fn a_phone_that_wants_longer_sessions_gets_them() {
             }
             _ => text.to_owned(),
         }));
-        established(w);
+        w.talk();
         w.run_until(5000);
         assert_eq!(w.phones[CALLER].calls().len(), 1, "{}", w.ladder);
         w.hang_up(CALLER);
@@ -192,7 +190,7 @@ fn a_phone_that_wants_longer_sessions_gets_them() {
 #[test]
 fn timers_are_not_spoken_of_when_they_are_off() {
     let world = play_in(World::new(1), |w| {
-        established(w);
+        w.talk();
         w.run_until(10_000_000);
         w.hang_up(CALLER);
     });
@@ -204,12 +202,6 @@ fn timers_are_not_spoken_of_when_they_are_off() {
 /// An engine with session timers, and phones that have none.
 fn timed() -> World {
     World::with_config(1, Config { session_seconds: Some(1800), ..World::config() })
-}
-
-fn established(w: &mut World) {
-    let callee = w.phones[CALLEE].uri();
-    w.dial(CALLER, &callee);
-    w.run_for(Duration::from_secs(1));
 }
 
 /// The INVITEs and UPDATEs that the engine sent to this user.
@@ -237,7 +229,7 @@ fn an_update_without_a_body_tells_that_a_phone_is_there() {
         for phone in [CALLER, CALLEE] {
             w.phones[phone].set_session_timer(Some(600));
         }
-        established(w);
+        w.talk();
         let call = w.last_call_id().expect("a call was placed");
         w.run_until(1_000_000);
         let hold = w.call_hold(&call, None, true);
@@ -258,7 +250,7 @@ fn a_hold_stands_when_it_is_refreshed_by_re_invite() {
             0 => text.to_owned(),
             _ => without_header(text, "Allow"),
         }));
-        established(w);
+        w.talk();
         let call = w.last_call_id().expect("a call was placed");
         w.call_hold(&call, Some(Side::Callee), true);
         w.run_until(1_000_000);

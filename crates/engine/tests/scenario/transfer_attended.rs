@@ -497,9 +497,7 @@ fn with_video_first(text: &str) -> String {
 /// alice called bob, and bob cindy; both calls stand.
 pub(crate) fn consulting(w: &mut World) -> (String, String) {
     w.show_other("target");
-    let callee = w.phones[CALLEE].uri();
-    w.dial(CALLER, &callee);
-    w.run_for(Duration::from_secs(1));
+    w.talk();
     let first = w.last_call_id().expect("a call was placed");
     w.phones[OTHER].behaviour.answer = after(0);
     let other = w.phones[OTHER].uri();

@@ -485,9 +485,7 @@ pub(crate) const TRANSFER: [Step; 2] = [Step::TransferAccepted, Step::CallStarte
 pub(crate) fn established(w: &mut World) -> String {
     w.show_other("target");
     w.phones[OTHER].behaviour.answer = after(1000);
-    let callee = w.phones[CALLEE].uri();
-    w.dial(CALLER, &callee);
-    w.run_for(Duration::from_secs(1));
+    w.talk();
     w.draw_from_here();
     w.last_call_id().expect("a call was placed")
 }

@@ -227,6 +227,13 @@ impl World {
         self.drain();
     }
 
+    /// Lets the caller's phone call the callee's, and a second go by.
+    pub(crate) fn talk(&mut self) {
+        let callee = self.phones[CALLEE].uri();
+        self.dial(CALLER, &callee);
+        self.run_for(Duration::from_secs(1));
+    }
+
     pub(crate) fn dial_without_offer(&mut self, phone: usize, uri: &str) {
         let now = self.now;
         self.phones[phone].dial_without_offer(now, uri);
