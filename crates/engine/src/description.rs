@@ -150,6 +150,16 @@ impl Description {
         Some(if hold { held(&self.agreed) } else { self.agreed.clone() })
     }
 
+    /// An offer of what the party has as it has it, held or not, in a version of its own.
+    pub(crate) fn offer_again(&mut self) -> Option<Bytes> {
+        self.offer(self.held)
+    }
+
+    /// The party accepted what it has, once more.
+    pub(crate) fn took_again(&mut self) {
+        self.set_held(self.held);
+    }
+
     /// What the party has, once more.
     pub(crate) fn current(&self) -> Option<Bytes> {
         // A version that was used for something else is not what the party has.

@@ -11,8 +11,8 @@ use super::subscriptions::Subscription;
 use crate::api::jsonrpc::{self, RequestId};
 use crate::api::{CallId, ErrorKind, Filter, Query, RequestError, Subscribe};
 
-/// The most calls and registrations in the replies to one batch before a further list is refused. Otherwise a small
-/// batch could ask for any amount of memory.
+/// The most calls and registrations in the replies to one batch before a further list is refused.
+/// Otherwise a small batch could ask for any amount of memory.
 const LISTED: usize = 10_000;
 
 /// What one message has begun, and what may begin once its reply is on its way.

@@ -23,7 +23,7 @@ use crate::event::{CommandId, Side, Step};
 use crate::flow::start::StartRequest;
 use crate::limits::RING_TIMEOUT;
 use crate::passing::told;
-use crate::ua::{Failure, FailureKind, Invite, LegId};
+use crate::ua::{Failure, Invite, LegId};
 use crate::watch::{Change, Party, Reached};
 
 impl Engine {
@@ -70,8 +70,7 @@ impl Engine {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let offer = Sdp::parse(offer).is_ok().then(|| call.caller_has.next(offer, Role::Offer));
         let (Some(offer), Some(caller)) = (offer, call.caller) else {
-            let failure =
-                Failure::ours(FailureKind::Answered, 488, "No session description in the answer");
+            let failure = Failure::no_description();
             return self.take_down(now, key, Error::Party(Side::Callee, failure));
         };
         call.state = State::Joining;
@@ -107,8 +106,7 @@ impl Engine {
             return;
         }
         // With a version of its own where what it has was used up.
-        let held = call.has(side).is_held_by_command();
-        let again = call.has(side).current().or_else(|| call.has(side).offer(held));
+        let again = call.has(side).current().or_else(|| call.has(side).offer_again());
         if let Some(offer) = again {
             call.refreshing[side as usize] = true;
             self.ua.offer(now, leg, Some(offer));
@@ -143,8 +141,7 @@ impl Engine {
         }
         if self.is_refreshed(key, side) {
             if let Some(call) = self.calls.get_mut(&key) {
-                let held = call.has(side).is_held_by_command();
-                call.has(side).set_held(held);
+                call.has(side).took_again();
             }
             return self.advance(now, key);
         }
@@ -166,8 +163,7 @@ impl Engine {
             return self.advance(now, key);
         }
         let (true, Some(callee)) = (Sdp::parse(body).is_ok(), other) else {
-            let failure =
-                Failure::ours(FailureKind::Answered, 488, "No session description in the answer");
+            let failure = Failure::no_description();
             return self.take_down(now, key, Error::Party(Side::Caller, failure));
         };
         call.state = State::Established;

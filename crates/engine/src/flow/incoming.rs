@@ -23,7 +23,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{Event, Side, Step};
 use crate::flow::fork::Fork;
-use crate::flow::transfer::{Way, failure_of};
+use crate::flow::transfer::Way;
 use crate::limits::{MAX_PASSES, RING_TIMEOUT};
 use crate::passing::{Parting, told};
 use crate::registrar::Refusal;
@@ -309,7 +309,7 @@ impl Engine {
             call.fork.ended(leg, cause)
         } else {
             call.clear(side);
-            Some(failure_of(cause))
+            Some(cause.into_failure())
         };
         if call.state == State::Ending {
             if call.is_over() {

@@ -35,7 +35,7 @@ use crate::flow::fork::Fork;
 use crate::flow::transfer::Way;
 use crate::limits::{REFER_TIMEOUT, RING_TIMEOUT};
 use crate::passing::quoted;
-use crate::ua::{self, Cause, Failure, FailureKind, Invite, LegId};
+use crate::ua::{self, Cause, Failure, Invite, LegId};
 use crate::watch::{Party, Reached};
 
 /// The parameters of a `CallStart`. URIs were checked by whoever read them.
@@ -258,8 +258,7 @@ impl Engine {
         self.progress(command, Side::Caller, &call_id, Step::Answered);
         if response.body().is_empty() {
             // RFC 3264 §5: without an answer there is nothing to talk with.
-            let failure =
-                Failure::ours(FailureKind::Answered, 488, "No session description in the answer");
+            let failure = Failure::no_description();
             return self.fail_start(now, command, Error::Party(Side::Caller, failure));
         }
         let takes_refer = self.ua.allow(leg).contains(Method::Refer);
@@ -319,7 +318,8 @@ impl Engine {
         let Some(start) = self.starts.get_mut(&command) else { return };
         let Some(caller) = start.helper.take().filter(|leg| self.ua.call_id(*leg).is_some()) else {
             // Its end is on its way to us.
-            return self.fail_start(now, command, Error::Party(Side::Caller, hung_up(None)));
+            let failure = Failure::hung_up(None);
+            return self.fail_start(now, command, Error::Party(Side::Caller, failure));
         };
         let call_id = start.helper_call_id.clone();
         let accepted = start.phase == (Phase::Referring { accepted: true });
@@ -410,7 +410,7 @@ impl Engine {
                 self.fail_start(now, command, Error::Party(Side::Caller, failure));
             }
             (_, Cause::Bye(q850)) => {
-                self.fail_start(now, command, Error::Party(Side::Caller, hung_up(q850)));
+                self.fail_start(now, command, Error::Party(Side::Caller, Failure::hung_up(q850)));
             }
             (_, Cause::Cancelled | Cause::Released) => {
                 self.fail_start(now, command, Error::Superseded);
@@ -474,9 +474,4 @@ impl Engine {
             self.deadlines.set(at, Waiter::Start(command));
         }
     }
-}
-
-/// A party that left before the call was up.
-pub(crate) fn hung_up(q850: Option<u16>) -> Failure {
-    Failure { q850, ..Failure::ours(FailureKind::Answered, 487, "Request Terminated") }
 }

@@ -13,7 +13,8 @@ use crate::transaction::ServerKey;
 /// What happened to a leg, or beside all legs.
 #[derive(Debug)]
 pub enum Event {
-    /// Somebody calls: see [`UserAgent::invitation`](super::UserAgent::invitation); answer with `progress`, `accept`, `reject`.
+    /// Somebody calls: see [`UserAgent::invitation`](super::UserAgent::invitation); answer with
+    /// `progress`, `accept`, `reject`.
     Incoming(LegId),
     /// Our INVITE got a provisional answer other than 100.
     Progress(LegId, Response),
@@ -24,8 +25,8 @@ pub enum Event {
     Redirected(LegId, Failure),
     /// Our 2xx was acknowledged; the body is the answer when our 2xx carried the offer.
     Acknowledged(LegId, Bytes),
-    /// The peer sent a re-INVITE: see [`UserAgent::offered`](super::UserAgent::offered); answer with `accept_offer` or
-    /// `refuse_offer`.
+    /// The peer sent a re-INVITE: see [`UserAgent::offered`](super::UserAgent::offered); answer with
+    /// `accept_offer` or `refuse_offer`.
     Offered(LegId),
     /// The peer takes its re-INVITE back: it still wants an answer, best from `cancel_offer` on the
     /// other leg.
@@ -41,8 +42,9 @@ pub enum Event {
     ReferAnswered(LegId, Result<(), Failure>),
     /// The phone we referred reports: the status line it sent, if any.
     Notified(LegId, Option<Failure>),
-    /// The peer asks us to call somebody: see [`UserAgent::referred`](super::UserAgent::referred); answer with `accept_refer`
-    /// or `refuse_refer`.
+    /// The peer asks us to call somebody: see
+    /// [`UserAgent::referred`](super::UserAgent::referred); answer with `accept_refer` or
+    /// `refuse_refer`.
     Referred(LegId),
     /// A request inside the dialog that is meant for the other party: answer with `pass` or
     /// `answer_inside`.
@@ -51,7 +53,8 @@ pub enum Event {
     Registered(Result<Response, Failure>),
     /// The leg is no more.
     Ended(LegId, Cause),
-    /// A request outside any dialog, to be answered with [`UserAgent::respond`](super::UserAgent::respond).
+    /// A request outside any dialog, to be answered with
+    /// [`UserAgent::respond`](super::UserAgent::respond).
     Request {
         /// Names the transaction.
         key: ServerKey,
@@ -103,6 +106,17 @@ pub enum FailureKind {
     Unreachable,
 }
 
+impl Cause {
+    /// The same, as the failure of whose leg it was.
+    pub(crate) fn into_failure(self) -> Failure {
+        match self {
+            Self::Refused(failure) | Self::Lost(failure) => failure,
+            Self::Cancelled | Self::Released => Failure::hung_up(None),
+            Self::Bye(q850) => Failure::hung_up(q850),
+        }
+    }
+}
+
 impl Failure {
     pub(crate) fn answered(response: &Response) -> Self {
         Self {
@@ -127,6 +141,16 @@ impl Failure {
 
     pub(crate) fn unreachable() -> Self {
         Self::ours(FailureKind::Unreachable, 503, "Destination Unreachable")
+    }
+
+    /// The peer hung up, with this Q.850 cause, while it was still needed.
+    pub(crate) fn hung_up(q850: Option<u16>) -> Self {
+        Self { q850, ..Self::ours(FailureKind::Answered, 487, "Request Terminated") }
+    }
+
+    /// The peer's answer lacks what the other party is to get (RFC 3264 §5).
+    pub(crate) fn no_description() -> Self {
+        Self::ours(FailureKind::Answered, 488, "No session description in the answer")
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use sip::{Name, NameAddr, Response, Scheme, Uri};
 
 use super::leg::State;
-use super::{Event, Failure, LegId, Owner, UserAgent};
+use super::{Cause, Event, Failure, LegId, Owner, Purpose, UserAgent};
 use crate::ids::Branch;
 use crate::limits::MAX_REDIRECTS;
 use crate::transaction::Hop;
@@ -47,7 +47,7 @@ impl UserAgent {
         let Some(leg) = self.legs.get(&id) else { return };
         let State::Inviting { branch, .. } = leg.state else { return };
         let Some(request) = self.transactions.sent(branch) else {
-            return self.end(now, id, super::Cause::Refused(Failure::unreachable()));
+            return self.end(now, id, Cause::Refused(Failure::unreachable()));
         };
         if let Some(leg) = self.legs.get_mut(&id) {
             leg.dialog.target = uri.into();
@@ -55,16 +55,16 @@ impl UserAgent {
             leg.source = None;
         }
         let branch = self.ids.branch();
-        let owner = Owner { leg: id, purpose: super::Purpose::Invite };
+        let owner = Owner { leg: id, purpose: Purpose::Invite };
         let routes: Vec<_> = routes.iter().map(|route| ("Route", route.clone())).collect();
         if !self.send_again(now, owner, &request, uri, branch, &routes) {
-            self.end(now, id, super::Cause::Refused(Failure::unreachable()));
+            self.end(now, id, Cause::Refused(Failure::unreachable()));
         }
     }
 
     /// No address is left: the leg ends as its last INVITE was answered.
     pub(crate) fn end_redirect(&mut self, now: Instant, id: LegId, failure: Failure) {
-        self.end(now, id, super::Cause::Refused(failure));
+        self.end(now, id, Cause::Refused(failure));
     }
 
     /// A refusal of our INVITE: whether there is another address to try.

@@ -91,23 +91,6 @@ impl UserAgent {
         self.send_again(now, owner, &request, &uri, branch, &[(answers, credentials)])
     }
 
-    /// Calls again with a longer session, as a 422 asks (RFC 4028 §7.3). False when it does not.
-    pub(super) fn ask_for_longer(
-        &mut self,
-        now: Instant,
-        owner: Owner,
-        response: &Response,
-    ) -> bool {
-        let request = response.branch().and_then(Branch::parse);
-        let request = request.and_then(|branch| self.transactions.sent(branch));
-        let Some(request) = request else { return false };
-        let Some(least) = Self::longer_session(&request, response) else { return false };
-        let branch = self.ids.branch();
-        let headers = [("Session-Expires", least.to_string()), ("Min-SE", least.to_string())];
-        let uri = request.uri().to_owned();
-        self.send_again(now, owner, &request, &uri, branch, &headers)
-    }
-
     /// Sends a request again with other, or more, headers (RFC 3261 §8.1.3.5).
     pub(super) fn send_again(
         &mut self,

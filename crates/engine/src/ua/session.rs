@@ -12,6 +12,7 @@ use sip::{Headers, Method, Name, Request, Response, Writer};
 
 use super::leg::State;
 use super::{ALLOW, Event, Failure, Leg, LegId, Owner, Purpose, UserAgent};
+use crate::ids::Branch;
 use crate::limits::{MAX_SESSION_SECONDS, MIN_SESSION_SECONDS, REFRESH_RETRY};
 use crate::transaction::ServerKey;
 
@@ -123,10 +124,27 @@ impl UserAgent {
 
     /// The peer wants sessions to be longer than we asked for (§7.3): that long it is. `None` when it
     /// does not say more than we have asked for.
-    pub(super) fn longer_session(request: &Headers, response: &Response) -> Option<u32> {
+    fn longer_session(request: &Headers, response: &Response) -> Option<u32> {
         let least = response.number(Name::MinSe)?;
         let asked = expires(request).map_or(0, |(interval, _)| interval);
         (least > asked && least <= MAX_SESSION_SECONDS).then_some(least)
+    }
+
+    /// Calls again with a longer session, as a 422 asks (RFC 4028 §7.3). False when it does not.
+    pub(super) fn ask_for_longer(
+        &mut self,
+        now: Instant,
+        owner: Owner,
+        response: &Response,
+    ) -> bool {
+        let request = response.branch().and_then(Branch::parse);
+        let request = request.and_then(|branch| self.transactions.sent(branch));
+        let Some(request) = request else { return false };
+        let Some(least) = Self::longer_session(&request, response) else { return false };
+        let branch = self.ids.branch();
+        let headers = [("Session-Expires", least.to_string()), ("Min-SE", least.to_string())];
+        let uri = request.uri().to_owned();
+        self.send_again(now, owner, &request, &uri, branch, &headers)
     }
 
     /// The peer wants a refresh of ours to ask for more: it is tried again so.

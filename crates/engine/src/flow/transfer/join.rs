@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::event::Step;
 use crate::flow::fork::Fork;
 use crate::limits::{HOLD_TIMEOUT, RING_TIMEOUT};
-use crate::ua::{self, Failure, FailureKind, Invite, LegId};
+use crate::ua::{self, Failure, Invite, LegId};
 use crate::watch::{Change, Party, Reached};
 
 impl Engine {
@@ -118,7 +118,7 @@ impl Engine {
         let phase = Phase::Joining { target, offer, asked: false };
         self.set_phase(key, phase, Some(now + HOLD_TIMEOUT));
         if !is_offer {
-            return self.fail_transfer(now, key, Error::Target(no_description()));
+            return self.fail_transfer(now, key, Error::Target(Failure::no_description()));
         }
         self.advance_transfer(now, key);
     }
@@ -177,7 +177,7 @@ impl Engine {
             }
             // RFC 3264 §5: without an answer there is nothing to talk with.
             (Phase::Joining { .. } | Phase::Replacing { .. }, _) if Sdp::parse(body).is_err() => {
-                self.fail_transfer(now, key, Error::Party(side, no_description()));
+                self.fail_transfer(now, key, Error::Party(side, Failure::no_description()));
             }
             (Phase::Joining { target, .. }, to) => {
                 let (target, to) = (*target, to.clone());
@@ -276,8 +276,4 @@ impl Engine {
         let party = Party::new(&self.ua.remote_uri(caller).unwrap_or_default(), Reached::Answered);
         Party { call_id: self.ua.call_id(caller), ..party }
     }
-}
-
-fn no_description() -> Failure {
-    Failure::ours(FailureKind::Answered, 488, "No session description in the answer")
 }

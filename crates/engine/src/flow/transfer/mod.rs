@@ -37,7 +37,7 @@ use crate::engine::{Engine, Role, Waiter};
 use crate::error::Error;
 use crate::event::{CommandId, Event, Side};
 use crate::flow::fork::Fork;
-use crate::flow::start::{Mode, hung_up};
+use crate::flow::start::Mode;
 use crate::ua::{Cause, Failure, LegId};
 use crate::watch::Ending;
 
@@ -232,10 +232,8 @@ impl Engine {
         if *other == key {
             return Err(Error::InvalidState("a call cannot be transferred to itself"));
         }
-        let contact = |key: &CallKey, side: Side| {
-            self.calls.get(key).and_then(|call| self.ua.contact(call.leg(side)?))
-        };
-        match (contact(&key, side), contact(other, *target)) {
+        let contact = |key: CallKey, side: Side| self.ua.contact(self.leg_of(key, side)?);
+        match (contact(key, side), contact(*other, *target)) {
             (Some(goes), Some(target)) if goes == target => {
                 Err(Error::InvalidState("the two parties are the same phone"))
             }
@@ -293,13 +291,12 @@ impl Engine {
 
     fn begin_transfer(&mut self, now: Instant, key: TransferKey) {
         let Some(transfer) = self.transfers.get(&key) else { return };
-        let leg = |call: CallKey, side| self.calls.get(&call).and_then(|call| call.leg(side));
-        let goes = leg(transfer.call, transfer.side);
+        let goes = self.leg_of(transfer.call, transfer.side);
         let takes_refer = goes.is_some_and(|leg| self.ua.allow(leg).contains(Method::Refer));
         let takes_replaces = match transfer.to {
             To::Uri(_) => true,
             To::Party { call, side, .. } => {
-                leg(call, side).is_some_and(|leg| self.ua.takes_replaces(leg))
+                self.leg_of(call, side).is_some_and(|leg| self.ua.takes_replaces(leg))
             }
             To::Caller => false,
         };
@@ -308,6 +305,10 @@ impl Engine {
             Mode::Auto if takes_refer && takes_replaces => self.refer_party(now, key),
             Mode::Auto | Mode::Bridge => self.call_target(now, key),
         }
+    }
+
+    fn leg_of(&self, call: CallKey, side: Side) -> Option<LegId> {
+        self.calls.get(&call)?.leg(side)
     }
 
     /// The transfer of a call, if the leg of this party has an offer of it.
@@ -389,7 +390,7 @@ impl Engine {
                 }
             }
             Phase::Joining { .. } | Phase::Replacing { .. } => {
-                self.fail_transfer(now, key, Error::Target(failure_of(cause)));
+                self.fail_transfer(now, key, Error::Target(cause.into_failure()));
             }
             Phase::Referring { .. } | Phase::Placed(_) | Phase::Asking { .. } => {}
         }
@@ -505,14 +506,5 @@ impl Call {
             State::Established if self.hold.is_some() => Err("another hold is under way"),
             State::Established => Ok(()),
         }
-    }
-}
-
-/// Why a leg ended, as a failure of its party.
-pub(crate) fn failure_of(cause: Cause) -> Failure {
-    match cause {
-        Cause::Refused(failure) | Cause::Lost(failure) => failure,
-        Cause::Cancelled | Cause::Released => hung_up(None),
-        Cause::Bye(q850) => hung_up(q850),
     }
 }

@@ -13,7 +13,7 @@ use crate::event::{Side, Step};
 use crate::flow::start::Mode;
 use crate::limits::REFER_TIMEOUT;
 use crate::transaction::Hop;
-use crate::ua::{self, Failure, FailureKind, LegId};
+use crate::ua::{self, Failure, FailureKind};
 
 /// Whom the party's own call goes to.
 pub(crate) struct Way {
@@ -88,18 +88,13 @@ impl Engine {
     pub(super) fn on_party_refused(&mut self, now: Instant, key: TransferKey, failure: Failure) {
         let Some(transfer) = self.transfers.get_mut(&key) else { return };
         let (call, side) = (transfer.call, transfer.side);
-        let token = transfer.one_time.take();
-        let is_there = self.leg_of(call, side).is_some() && failure.status != 481;
-        match self.transfers[&key].mode {
-            Mode::Auto if is_there => {
-                token.map(|token| self.one_time.remove(&token));
-                self.forget_referral(now, call, side);
-                self.call_target(now, key);
-            }
-            Mode::Auto | Mode::Refer | Mode::Bridge => {
-                token.map(|token| self.one_time.remove(&token));
-                self.fail_transfer(now, key, Error::Party(side, failure));
-            }
+        transfer.one_time.take().map(|token| self.one_time.remove(&token));
+        let is_auto = transfer.mode == Mode::Auto;
+        if is_auto && self.leg_of(call, side).is_some() && failure.status != 481 {
+            self.forget_referral(now, call, side);
+            self.call_target(now, key);
+        } else {
+            self.fail_transfer(now, key, Error::Party(side, failure));
         }
     }
 
@@ -170,10 +165,6 @@ impl Engine {
         if let Some(leg) = self.leg_of(call, side) {
             self.ua.forget_refer(now, leg);
         }
-    }
-
-    pub(super) fn leg_of(&self, call: CallKey, side: Side) -> Option<LegId> {
-        self.calls.get(&call)?.leg(side)
     }
 
     fn way_to_target(&self, transfer: &Transfer) -> Option<Way> {

@@ -110,16 +110,13 @@ impl Engine {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let (Some(mend), Some(leg)) = (call.mend.take(), call.leg(side)) else { return };
         if mend.is_back {
-            let held = call.has(side).is_held_by_command();
-            call.has(side).set_held(held);
-            return;
+            return call.has(side).took_again();
         }
         if !call.has(side).is_proposed() {
             return self.answer_again(now, key, side, body);
         }
         call.has(side).refused();
-        let held = call.has(side).is_held_by_command();
-        if let Some(offer) = call.has(side).offer(held) {
+        if let Some(offer) = call.has(side).offer_again() {
             call.mend = Some(Mend { side, is_back: true });
             self.ua.offer(now, leg, Some(offer));
         }
