@@ -7,7 +7,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::BTreeSet;
+mod schemas;
+
+use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,12 +23,14 @@ use call_api::config::{Config, Limits, SipListen};
 use call_api::server::Phase;
 use call_api::server::commands::Commands;
 use call_api::server::connection::Connection;
+use call_api::server::discovery::Discovery;
 use call_api::server::journal::{self, Journal};
 use call_api::server::outbox::{Outbox, Outgoing};
 use call_api::server::subscriptions::MAX_SUBSCRIPTIONS;
 use engine::limits;
 use engine::phone::{Answer, Phone};
 use engine::ua::Output;
+use schemas::Schemas;
 use serde_json::{Value, json};
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
@@ -178,6 +182,9 @@ struct Lab {
     addresses: Vec<(String, String)>,
     shown: Ids,
     heard: Ids,
+    schemas: Schemas,
+    /// The methods of the requests that were sent, by their ids.
+    asked: HashMap<String, String>,
     _phase: watch::Sender<Phase>,
 }
 
@@ -190,6 +197,7 @@ impl Lab {
         let settings = Settings::default();
         let backend = Arc::new(Embedded::start(udp, settings, journal.clone()).unwrap());
         let (phase, follow) = watch::channel(Phase::Serving);
+        let schemas = Schemas::new(&Discovery::new(&*backend));
         let commands = Arc::new(Commands::new(backend, journal, &Limits::default(), follow));
         let (outbox, outgoing) = Outbox::channel(1 << 20);
         let mut addresses = Vec::new();
@@ -199,7 +207,8 @@ impl Lab {
         }
         let connection = Connection::new(commands, outbox);
         let (shown, heard) = (Ids::default(), Ids::default());
-        Self { connection, outgoing, addresses, shown, heard, _phase: phase }
+        let asked = HashMap::new();
+        Self { connection, outgoing, addresses, shown, heard, schemas, asked, _phase: phase }
     }
 
     /// Sends what the client sends in an example, and compares what it reads with what it gets.
@@ -217,12 +226,14 @@ impl Lab {
         for mut shown in messages {
             if is_request(&shown) {
                 self.name_as_here(&mut shown);
+                self.ask(&shown);
                 self.connection.receive(&shown.to_string());
                 continue;
             }
             let heard = timeout(DEADLINE, self.outgoing.messages.recv()).await;
             let heard = heard.expect("a message in time").expect("the connection is open");
             let mut heard: Value = serde_json::from_str(heard.text()).unwrap();
+            self.check(&heard);
             self.shown.mask(&mut shown);
             self.heard.mask(&mut heard);
             assert_eq!(format!("{heard:#}"), format!("{shown:#}"), "{document}:\n{example}");
@@ -231,6 +242,33 @@ impl Lab {
         }
         assert_eq!(running, 0, "{document}: an example shows all, up to Ended:\n{example}");
         assert!(self.outgoing.messages.try_recv().is_err(), "{document}: more came of\n{example}");
+    }
+
+    /// Remembers what was asked. Valid parameters are valid by the published schemas, too.
+    fn ask(&mut self, request: &Value) {
+        if let Value::Array(batch) = request {
+            return batch.iter().for_each(|request| self.ask(request));
+        }
+        let (method, params) = (request["method"].as_str().unwrap(), &request["params"]);
+        if Invocation::parse(method, params.clone()).is_ok() {
+            self.schemas.check_params(method, params);
+        }
+        self.asked.insert(request["id"].to_string(), method.to_owned());
+    }
+
+    /// What the server says is as the published schemas tell.
+    fn check(&self, message: &Value) {
+        match message {
+            Value::Array(batch) => batch.iter().for_each(|reply| self.check(reply)),
+            notification if notification.get("method").is_some() => {
+                self.schemas.check_notification(notification);
+            }
+            reply if reply.get("result").is_some() => {
+                let method = &self.asked[&reply["id"].to_string()];
+                self.schemas.check_result(method, &reply["result"]);
+            }
+            _error => {}
+        }
     }
 
     /// Replaces the ids that the document had from its server by those that we had from ours.

@@ -3,6 +3,9 @@
 //! A backend tells each transition once, with the call as it is then. So whoever keeps the last
 //! word on each call, by its id, has the table of all calls.
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use super::event::Side;
 use super::param::{CallId, SipUri};
 
@@ -58,7 +61,8 @@ pub struct Call {
 }
 
 /// Where a call stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// The callee is called.
     Calling,
@@ -84,7 +88,8 @@ pub struct Party {
 }
 
 /// How far a party got on its way into a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reached {
     /// It calls, or is called.
     Calling,

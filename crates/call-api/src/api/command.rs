@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::error::{ErrorKind, RequestError};
@@ -14,27 +16,32 @@ use super::param::{
     CallId, CommandId, DisplayName, ExtraHeaders, Param, Params, SipUri, nearest, quoted,
 };
 use super::query::Query;
+use super::schema::Milliseconds;
 
 /// Start a call between two participants (RFC 5359 §2.18, click to dial).
 ///
 /// The caller's phone rings first; once it is answered, the callee is called.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, JsonSchema)]
 pub struct CallStart {
     /// Who is called first.
     pub caller: SipUri,
     /// Who is called once the caller has answered.
     pub callee: SipUri,
     /// How the two are joined.
+    #[schemars(default)]
     pub mode: Mode,
     /// The identity that the caller's phone shows; the callee's when left out.
     pub from: Option<SipUri>,
     /// The name beside that identity.
     pub display: Option<DisplayName>,
     /// Added to the INVITEs to both.
+    #[schemars(default)]
     pub headers: ExtraHeaders,
     /// Asks the caller's phone to answer by itself.
+    #[schemars(default)]
     pub auto_answer: bool,
-    /// `timeout_ms`: the command fails when it has not succeeded by then.
+    /// The command fails with `timeout` when it has not succeeded by then.
+    #[schemars(rename = "timeout_ms", with = "Option<Milliseconds>")]
     pub timeout: Option<Duration>,
 }
 
@@ -45,7 +52,7 @@ pub struct CallStart {
 ///
 /// Fails with `invalid_state` when the call is not established, or when another command changes it
 /// just then.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, JsonSchema)]
 pub struct CallBlindTransfer {
     /// SIP Call-ID of the call.
     pub callid: CallId,
@@ -54,10 +61,13 @@ pub struct CallBlindTransfer {
     /// Who it is sent to.
     pub destination: SipUri,
     /// How it gets there.
+    #[schemars(default)]
     pub mode: Mode,
     /// Added to the INVITE to the destination.
+    #[schemars(default)]
     pub headers: ExtraHeaders,
-    /// `timeout_ms`: the command fails when it has not succeeded by then.
+    /// The command fails with `timeout` when it has not succeeded by then.
+    #[schemars(rename = "timeout_ms", with = "Option<Milliseconds>")]
     pub timeout: Option<Duration>,
 }
 
@@ -68,7 +78,7 @@ pub struct CallBlindTransfer {
 ///
 /// Fails with `invalid_state` when one of the calls is not established, when another command changes
 /// it just then, when the two are one call, or when the two parties are the same phone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, JsonSchema)]
 pub struct CallAttendedTransfer {
     /// SIP Call-ID of the first call. Also spelled `callidA`.
     pub callid_a: CallId,
@@ -81,15 +91,19 @@ pub struct CallAttendedTransfer {
     /// Where a phone calls that party; at its own address when left out.
     pub destination: Option<SipUri>,
     /// How the two get to talk.
+    #[schemars(default)]
     pub mode: Mode,
     /// Added to the INVITE to the second party, when there is one.
+    #[schemars(default)]
     pub headers: ExtraHeaders,
-    /// `timeout_ms`: the command fails when it has not succeeded by then.
+    /// The command fails with `timeout` when it has not succeeded by then.
+    #[schemars(rename = "timeout_ms", with = "Option<Milliseconds>")]
     pub timeout: Option<Duration>,
 }
 
 /// How two parties are joined.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, JsonSchema, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// REFER when the phone can do it, else a bridge.
     #[default]
@@ -109,43 +123,47 @@ pub enum Mode {
 ///
 /// A party that is on hold already is left as it is. Fails with `invalid_state` when that leaves
 /// nobody, when the call is not established, or when another command changes it just then.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, JsonSchema)]
 pub struct CallHold {
     /// SIP Call-ID of the call.
     pub callid: CallId,
     /// The party that is put on hold; both when left out.
     pub leg: Option<Side>,
-    /// `timeout_ms`: the command fails when it has not succeeded by then.
+    /// The command fails with `timeout` when it has not succeeded by then.
+    #[schemars(rename = "timeout_ms", with = "Option<Milliseconds>")]
     pub timeout: Option<Duration>,
 }
 
 /// Resume an on-hold call. Also spelled `CallUnhold`.
 ///
-/// Ends what [`CallHold`] began, by the same means and with the same rules; a hold that a phone's
+/// Ends what `CallHold` began, by the same means and with the same rules; a hold that a phone's
 /// user asked for is the phone's to end.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, JsonSchema)]
 pub struct CallUnHold {
     /// SIP Call-ID of the call.
     pub callid: CallId,
     /// The party that is taken back; both when left out.
     pub leg: Option<Side>,
-    /// `timeout_ms`: the command fails when it has not succeeded by then.
+    /// The command fails with `timeout` when it has not succeeded by then.
+    #[schemars(rename = "timeout_ms", with = "Option<Milliseconds>")]
     pub timeout: Option<Duration>,
 }
 
 /// Terminate an ongoing call: both parties are hung up.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, JsonSchema)]
 pub struct CallEnd {
     /// SIP Call-ID of the call.
     pub callid: CallId,
-    /// `timeout_ms`: the command fails when it has not succeeded by then.
+    /// The command fails with `timeout` when it has not succeeded by then.
+    #[schemars(rename = "timeout_ms", with = "Option<Milliseconds>")]
     pub timeout: Option<Duration>,
 }
 
 /// Send the parameters back, whatever they are: a test of the way there and back.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, JsonSchema)]
 pub struct Echo {
     /// As the client sent them: an object, a list, or `null` when there were none.
+    #[schemars(skip)]
     pub params: Value,
 }
 

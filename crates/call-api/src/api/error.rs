@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// One row of the table of errors.
@@ -70,6 +71,17 @@ impl ErrorKind {
         (Self::SipFailure, -32020, "sip_failure"),
     ];
 
+    /// Those that a request can be refused with.
+    pub fn of_requests() -> impl Iterator<Item = Self> {
+        let kinds = Self::TABLE.into_iter().map(|(kind, ..)| kind);
+        kinds.filter(|kind| {
+            !matches!(
+                kind,
+                Self::Timeout | Self::Unsupported | Self::BackendUnavailable | Self::SipFailure
+            )
+        })
+    }
+
     /// The JSON-RPC error code.
     #[must_use]
     pub fn code(self) -> i32 {
@@ -109,7 +121,7 @@ impl fmt::Display for RequestError {
 impl std::error::Error for RequestError {}
 
 /// Who answered with a failure, or did not answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
     /// The party that is called first.

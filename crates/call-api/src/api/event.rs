@@ -2,12 +2,15 @@
 //!
 //! Events are typed: their names and members on the wire are given in `server::dialect`.
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::param::{CallId, SipUri};
 
 /// One of the two parties of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Side {
     /// The party that is called first.
     Caller,

@@ -9,9 +9,11 @@ pub mod command;
 pub mod error;
 pub mod event;
 pub mod jsonrpc;
+pub mod manual;
 pub mod param;
 pub mod query;
 pub mod registration;
+mod schema;
 
 pub use call::{Call, CallChange, CallEvent};
 pub use command::{

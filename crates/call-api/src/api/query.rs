@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -26,15 +27,18 @@ pub enum Query {
     Subscribe(Subscribe),
     /// `Unsubscribe`: ends a subscription of this connection. Nothing of it follows the reply.
     Unsubscribe(String),
+    /// `rpc.discover`: the description of the API, as OpenRPC has it.
+    Discover,
 }
 
 /// Asks to be told of everything that the filter lets through: from the reply's snapshot on, or
 /// from the cursor `since`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 pub struct Subscribe {
-    /// What to be told of.
+    /// What to be told of; all calls when left out.
+    #[schemars(with = "Option<Filter>")]
     pub filter: Filter,
-    /// The last cursor the client has seen.
+    /// The last cursor the client has seen: go on after it, instead of starting with a snapshot.
     pub since: Option<Cursor>,
 }
 
@@ -51,8 +55,8 @@ pub enum Filter {
 
 impl Query {
     /// Every method name.
-    pub const NAMES: [&'static str; 5] =
-        ["CallList", "CallGet", "RegistrationList", "Subscribe", "Unsubscribe"];
+    pub const NAMES: [&'static str; 6] =
+        ["CallList", "CallGet", "RegistrationList", "Subscribe", "Unsubscribe", "rpc.discover"];
 
     /// `None` when the method is no query.
     ///
@@ -75,6 +79,7 @@ impl Query {
                 let Subscription(name) = p.required("subscription")?;
                 Ok(Self::Unsubscribe(name))
             },
+            "rpc.discover" => |_| Ok(Self::Discover),
             _ => return None,
         };
         Some(Params::new(params.clone()).and_then(|mut params| {

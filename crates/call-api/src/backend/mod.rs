@@ -39,6 +39,13 @@ pub trait Backend: Send + Sync {
     /// Calls that stand stay. Never waits; [`Backend::run`] returns for each as ever. A backend
     /// whose commands leave nothing behind need not do anything.
     fn give_up(&self) {}
+
+    /// Why this backend cannot run the method of this name; `None` when it can. What it cannot run
+    /// fails with `unsupported`.
+    fn lacks(&self, method: &str) -> Option<&'static str> {
+        let _ = method;
+        None
+    }
 }
 
 /// Where a backend tells what becomes of calls, those that no command caused included, and of

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
+use super::discovery::Discovery;
 use super::journal::Journal;
 use super::retries::{Retries, Seen};
 use crate::api::{CommandId, ErrorKind, Invocation, RequestError};
@@ -39,6 +40,8 @@ pub struct Commands {
     pub(super) default_timeout: Duration,
     /// Followed by every running command.
     pub(super) phase: watch::Receiver<Phase>,
+    /// What the API is.
+    pub(super) discovery: Discovery,
     capacity: u32,
     slots: Arc<Semaphore>,
     retries: Mutex<Retries>,
@@ -67,6 +70,7 @@ impl Commands {
         let slots = Arc::new(Semaphore::new(limits.commands as usize));
         let default_timeout = limits.command_timeout;
         Self {
+            discovery: Discovery::new(&*backend),
             backend,
             journal,
             default_timeout,

@@ -7,9 +7,11 @@ mod watch;
 
 use std::time::{Duration, SystemTime};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+pub(super) use self::watch::{CallEventParams, RegistrationEventParams};
 pub use self::watch::{
     CallShown, Calls, Mark, Registrations, Subscribed, Unsubscribed, notification_of,
 };
@@ -17,10 +19,13 @@ use super::journal::Notice;
 use crate::api::{CallId, CommandError, CommandId, Done, Event, EventKind, Origin, Side, SipUri};
 
 /// The result of a request whose command was started, now or when it first came.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Started<'a> {
+    /// Names the command in every notification that follows.
     cmd_id: &'a CommandId,
+    #[schemars(extend("const" = "Started"))]
     status: &'static str,
+    /// This is a retry: nothing was started now.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     replayed: bool,
 }
@@ -31,6 +36,105 @@ impl<'a> Started<'a> {
     pub fn new(cmd_id: &'a CommandId, replayed: bool) -> Self {
         Self { cmd_id, status: "Started", replayed }
     }
+}
+
+/// The params of `Event`: something happened.
+#[derive(JsonSchema, Serialize)]
+pub(super) struct EventParams<'a> {
+    /// The command.
+    cmd_id: &'a CommandId,
+    /// What happened.
+    data: EventName,
+    /// Call-ID of the dialog it happened in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    callid: Option<&'a CallId>,
+    /// The party it happened to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leg: Option<Side>,
+    /// That party's URI, as far as the command named it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uri: Option<&'a SipUri>,
+    /// `TRANSFER_PROGRESS` only: the status that the referred phone reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sip_code: Option<u16>,
+    /// `REPLY` only: what was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    params: Option<&'a Value>,
+    /// When, in UTC, to the millisecond (RFC 3339).
+    time: String,
+    #[serde(flatten)]
+    mark: &'a Mark<'a>,
+}
+
+/// What can happen while a command runs.
+#[derive(Clone, Copy, JsonSchema, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum EventName {
+    /// The party in `leg` answered.
+    CallAnswer,
+    /// The party in `leg` goes to the other one: its phone agreed to call, or the server joins the
+    /// two itself.
+    TransferAccept,
+    /// The call to the party in `leg` is on its way.
+    CallStart,
+    /// The party in `leg` is on hold.
+    CallHold,
+    /// The party in `leg` is not on hold any more.
+    CallUnhold,
+    /// Provisional: the phone of `leg` rings.
+    CallRinging,
+    /// Provisional: `leg` sends sound before it is answered (early media).
+    CallProgress,
+    /// Provisional: how far the new call is, as the referred phone says.
+    TransferProgress,
+    /// What `Echo` was sent.
+    Reply,
+}
+
+/// The params of `Error`: the command failed. `Ended` follows.
+#[derive(JsonSchema, Serialize)]
+pub(super) struct ErrorParams<'a> {
+    /// The command.
+    cmd_id: &'a CommandId,
+    /// A code of the table of errors.
+    code: i32,
+    /// For people.
+    message: String,
+    /// For programs.
+    data: ErrorData<'a>,
+    #[serde(flatten)]
+    mark: &'a Mark<'a>,
+}
+
+/// What programs are told of a failure.
+#[derive(JsonSchema, Serialize)]
+struct ErrorData<'a> {
+    /// The stable name of the error.
+    kind: &'static str,
+    /// Whose answer it is, or who did not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<Origin>,
+    /// SIP status code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sip_code: Option<u16>,
+    /// SIP reason phrase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sip_reason: Option<&'a str>,
+    /// The cause in the Reason header (RFC 3326), when there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    q850: Option<u8>,
+}
+
+/// The params of `Ended`: nothing more will come of this command.
+#[derive(JsonSchema, Serialize)]
+pub(super) struct EndedParams<'a> {
+    /// The command.
+    cmd_id: &'a CommandId,
+    /// The call that now stands, for commands that make one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    callid: Option<&'a CallId>,
+    #[serde(flatten)]
+    mark: &'a Mark<'a>,
 }
 
 /// What a client is told of its command.
@@ -49,24 +153,6 @@ fn command_notification(
 
 /// A notification: something happened.
 fn event(cmd_id: &CommandId, event: &Event, time: SystemTime, mark: &Mark<'_>) -> String {
-    #[derive(Serialize)]
-    struct Params<'a> {
-        cmd_id: &'a CommandId,
-        data: &'static str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        callid: Option<&'a CallId>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        leg: Option<&'static str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        uri: Option<&'a SipUri>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        sip_code: Option<u16>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        params: Option<&'a Value>,
-        time: String,
-        #[serde(flatten)]
-        mark: &'a Mark<'a>,
-    }
     let sip_code = match event.kind {
         EventKind::TransferProgress { sip_code } => Some(sip_code),
         _ => None,
@@ -75,40 +161,23 @@ fn event(cmd_id: &CommandId, event: &Event, time: SystemTime, mark: &Mark<'_>) -
         EventKind::Reply { params } => Some(params),
         _ => None,
     };
-    let data = name(&event.kind);
-    let callid = event.callid.as_ref();
-    let leg = event.leg.map(leg);
-    let uri = event.uri.as_ref();
-    notification(
-        "Event",
-        &Params { cmd_id, data, callid, leg, uri, sip_code, params, time: rfc3339(time), mark },
-    )
+    let params = EventParams {
+        cmd_id,
+        data: name(&event.kind),
+        callid: event.callid.as_ref(),
+        leg: event.leg,
+        uri: event.uri.as_ref(),
+        sip_code,
+        params,
+        time: rfc3339(time),
+        mark,
+    };
+    notification("Event", &params)
 }
 
 /// A notification: the command failed. `Ended` follows.
 fn error(cmd_id: &CommandId, error: &CommandError, mark: &Mark<'_>) -> String {
-    #[derive(Serialize)]
-    struct Params<'a> {
-        cmd_id: &'a CommandId,
-        code: i32,
-        message: String,
-        data: Data<'a>,
-        #[serde(flatten)]
-        mark: &'a Mark<'a>,
-    }
-    #[derive(Serialize)]
-    struct Data<'a> {
-        kind: &'static str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        origin: Option<Origin>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        sip_code: Option<u16>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        sip_reason: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        q850: Option<u8>,
-    }
-    let mut data = Data {
+    let mut data = ErrorData {
         kind: error.kind().name(),
         origin: None,
         sip_code: None,
@@ -117,7 +186,7 @@ fn error(cmd_id: &CommandId, error: &CommandError, mark: &Mark<'_>) -> String {
     };
     match error {
         CommandError::Sip { origin, code, reason, q850 } => {
-            data = Data {
+            data = ErrorData {
                 origin: Some(*origin),
                 sip_code: Some(*code),
                 sip_reason: Some(reason),
@@ -127,28 +196,18 @@ fn error(cmd_id: &CommandId, error: &CommandError, mark: &Mark<'_>) -> String {
         }
         // What a server says for somebody who did not answer (RFC 3261 §16.8).
         CommandError::Timeout { origin } => {
-            data = Data { origin: Some(*origin), sip_code: Some(408), ..data }
+            data = ErrorData { origin: Some(*origin), sip_code: Some(408), ..data }
         }
         _ => {}
     }
-    notification(
-        "Error",
-        &Params { cmd_id, code: error.kind().code(), message: error.to_string(), data, mark },
-    )
+    let (code, message) = (error.kind().code(), error.to_string());
+    notification("Error", &ErrorParams { cmd_id, code, message, data, mark })
 }
 
 /// A notification: nothing more will come of this command. `done` is `None` after an error.
 fn ended(cmd_id: &CommandId, done: Option<&Done>, mark: &Mark<'_>) -> String {
-    #[derive(Serialize)]
-    struct Params<'a> {
-        cmd_id: &'a CommandId,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        callid: Option<&'a CallId>,
-        #[serde(flatten)]
-        mark: &'a Mark<'a>,
-    }
     let callid = done.and_then(|done| done.callid.as_ref());
-    notification("Ended", &Params { cmd_id, callid, mark })
+    notification("Ended", &EndedParams { cmd_id, callid, mark })
 }
 
 fn notification(method: &'static str, params: &impl Serialize) -> String {
@@ -162,24 +221,17 @@ fn notification(method: &'static str, params: &impl Serialize) -> String {
         .expect("structs of strings and numbers have no key that JSON cannot hold")
 }
 
-fn name(kind: &EventKind) -> &'static str {
+fn name(kind: &EventKind) -> EventName {
     match kind {
-        EventKind::Answered => "CALL_ANSWER",
-        EventKind::TransferAccepted => "TRANSFER_ACCEPT",
-        EventKind::CallStarted => "CALL_START",
-        EventKind::Held => "CALL_HOLD",
-        EventKind::Unheld => "CALL_UNHOLD",
-        EventKind::Ringing => "CALL_RINGING",
-        EventKind::EarlyMedia => "CALL_PROGRESS",
-        EventKind::TransferProgress { .. } => "TRANSFER_PROGRESS",
-        EventKind::Reply { .. } => "REPLY",
-    }
-}
-
-fn leg(side: Side) -> &'static str {
-    match side {
-        Side::Caller => "caller",
-        Side::Callee => "callee",
+        EventKind::Answered => EventName::CallAnswer,
+        EventKind::TransferAccepted => EventName::TransferAccept,
+        EventKind::CallStarted => EventName::CallStart,
+        EventKind::Held => EventName::CallHold,
+        EventKind::Unheld => EventName::CallUnhold,
+        EventKind::Ringing => EventName::CallRinging,
+        EventKind::EarlyMedia => EventName::CallProgress,
+        EventKind::TransferProgress { .. } => EventName::TransferProgress,
+        EventKind::Reply { .. } => EventName::Reply,
     }
 }
 

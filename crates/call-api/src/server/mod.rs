@@ -8,6 +8,7 @@
 pub mod commands;
 pub mod connection;
 pub mod dialect;
+pub mod discovery;
 pub mod journal;
 mod origin;
 pub mod outbox;
@@ -22,14 +23,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{Request, StatusCode};
 use axum::routing::get;
+use axum::{Json, Router};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
@@ -147,6 +149,8 @@ fn router(http_path: &str, server: Arc<Server>) -> Router {
         .route(&v1, get(ws::upgrade))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/openrpc.json", get(openrpc))
+        .route("/asyncapi.json", get(asyncapi))
         .with_state(server)
 }
 
@@ -157,6 +161,14 @@ async fn ready(State(server): State<Arc<Server>>) -> (StatusCode, &'static str) 
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
     }
+}
+
+async fn openrpc(State(server): State<Arc<Server>>) -> Json<Value> {
+    Json(server.commands.discovery.openrpc.clone())
+}
+
+async fn asyncapi(State(server): State<Arc<Server>>) -> Json<Value> {
+    Json(server.commands.discovery.asyncapi.clone())
 }
 
 /// Accepts connections for ever. At the bound a new one is closed at once.

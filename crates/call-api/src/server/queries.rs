@@ -52,6 +52,7 @@ impl Connection {
                 open.close(&name)?;
                 Ok(reply(id, &Unsubscribed::new(&name)))
             }
+            Query::Discover => Ok(reply(id, &self.commands.discovery.openrpc)),
         }
     }
 

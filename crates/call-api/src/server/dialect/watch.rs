@@ -1,21 +1,26 @@
 //! How calls, registrations and subscriptions are spelled.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
-use super::{command_notification, leg, notification, rfc3339};
+use super::{command_notification, notification, rfc3339};
 use crate::api::call::{EndedBy, Ending, Party, Reached, Stage};
-use crate::api::{CallChange, CallId, Cursor, Registration, RegistrationChange, SipUri};
+use crate::api::{CallChange, CallId, Cursor, Registration, RegistrationChange, Side, SipUri};
 use crate::server::journal::{CallRecord, Opening, Record, RegistrationRecord, Snapshot, What};
 
 /// Where a notification stands among those that the journal holds, and in a subscription.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Mark<'a> {
+    /// In a subscription only: its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     subscription: Option<&'a str>,
+    /// Where it stands in what the server has told.
     cursor: Cursor,
+    /// In a subscription only: the cursor of the notification before.
     #[serde(skip_serializing_if = "Option::is_none")]
     prev: Option<Cursor>,
 }
@@ -47,9 +52,11 @@ pub fn notification_of(record: &Record, mark: &Mark<'_>) -> String {
 }
 
 /// The result of `CallList`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Calls {
+    /// Oldest first.
     calls: Vec<CallShown>,
+    /// The place at which this was so.
     cursor: Cursor,
 }
 
@@ -62,9 +69,11 @@ impl Calls {
 }
 
 /// The result of `RegistrationList`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Registrations {
+    /// Oldest first.
     registrations: Vec<RegistrationShown>,
+    /// The place at which this was so.
     cursor: Cursor,
 }
 
@@ -77,14 +86,19 @@ impl Registrations {
 }
 
 /// The result of `Subscribe`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Subscribed<'a> {
+    /// Its name.
     subscription: &'a str,
+    /// The place from which it goes on.
     cursor: Cursor,
+    /// Something that happened after `since` is not told.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     gap: bool,
+    /// The snapshot: the calls there are.
     #[serde(skip_serializing_if = "Option::is_none")]
     calls: Option<Vec<CallShown>>,
+    /// The snapshot: the registrations there are.
     #[serde(skip_serializing_if = "Option::is_none")]
     registrations: Option<Vec<RegistrationShown>>,
 }
@@ -106,8 +120,9 @@ impl<'a> Subscribed<'a> {
 }
 
 /// The result of `Unsubscribe`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Unsubscribed<'a> {
+    /// The one that is over.
     subscription: &'a str,
 }
 
@@ -129,61 +144,150 @@ impl Serialize for CallShown {
     }
 }
 
-#[derive(Serialize)]
+impl JsonSchema for CallShown {
+    fn schema_name() -> Cow<'static, str> {
+        Shown::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Shown::json_schema(generator)
+    }
+}
+
+/// A call.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Call")]
 struct Shown<'a> {
+    /// Names the call in this server, where a Call-ID may name several.
     id: &'a CallId,
+    /// SIP Call-ID; left out when a phone chose one that a command could not name.
     #[serde(skip_serializing_if = "Option::is_none")]
     callid: Option<&'a CallId>,
-    state: &'static str,
+    /// Where it stands.
+    state: Stage,
+    /// Caller and callee.
     legs: [LegShown<'a>; 2],
+    /// When it came, in UTC (RFC 3339).
     created: String,
+    /// When it was answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     answered: Option<String>,
+    /// Since when both talk.
     #[serde(skip_serializing_if = "Option::is_none")]
     established: Option<String>,
+    /// Once it is being taken down: by whom, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     ended: Option<EndShown<'a>>,
 }
 
-#[derive(Serialize)]
+/// A party of a call.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Leg")]
 struct LegShown<'a> {
-    leg: &'static str,
+    /// Which one.
+    leg: Side,
+    /// Left out when a phone gave no SIP URI.
     #[serde(skip_serializing_if = "Option::is_none")]
     uri: Option<&'a SipUri>,
+    /// Where a transfer brought it from a call with another Call-ID.
     #[serde(skip_serializing_if = "Option::is_none")]
     callid: Option<&'a CallId>,
-    state: &'static str,
+    /// How far it got.
+    state: Reached,
+    /// Whether it is on hold.
     held: bool,
 }
 
-/// The members that an `Error` has in its `data`, too.
-#[derive(Serialize)]
+/// Why a call ended. The members that an `Error` has in its `data`, too.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "CallEnding")]
 struct EndShown<'a> {
-    origin: &'static str,
+    /// Who ended it.
+    origin: EndOrigin,
+    /// SIP status code, unless somebody simply hung up.
     #[serde(skip_serializing_if = "Option::is_none")]
     sip_code: Option<u16>,
+    /// SIP reason phrase, likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     sip_reason: Option<&'a str>,
+    /// The cause in the Reason header (RFC 3326), when there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     q850: Option<u8>,
+}
+
+/// Who ended a call.
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum EndOrigin {
+    /// The caller hung up, or went away.
+    Caller,
+    /// The callee hung up, refused, did not answer or went away.
+    Callee,
+    /// A command.
+    Command,
+    /// A transfer: the party that was not released goes on in another call.
+    Transfer,
+    /// The server, at one of its limits or for a bug.
+    Server,
 }
 
 /// A registration as clients see it.
 #[derive(Debug)]
 struct RegistrationShown(Arc<RegistrationRecord>);
 
+/// A phone that is registered.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Registration")]
+struct PhoneShown<'a> {
+    /// The user's address-of-record: whoever calls it calls all phones of the user.
+    aor: &'a SipUri,
+    /// The phone's own URI.
+    contact: &'a SipUri,
+    /// Since when, in UTC (RFC 3339).
+    since: String,
+}
+
 impl Serialize for RegistrationShown {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Shown<'a> {
-            aor: &'a SipUri,
-            contact: &'a SipUri,
-            since: String,
-        }
         let RegistrationRecord { registration, since, .. } = &*self.0;
         let Registration { aor, contact } = registration;
-        Shown { aor, contact, since: rfc3339(*since) }.serialize(serializer)
+        PhoneShown { aor, contact, since: rfc3339(*since) }.serialize(serializer)
     }
+}
+
+impl JsonSchema for RegistrationShown {
+    fn schema_name() -> Cow<'static, str> {
+        PhoneShown::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        PhoneShown::json_schema(generator)
+    }
+}
+
+/// The params of `RegistrationEvent`: what became of a registration.
+#[derive(JsonSchema, Serialize)]
+pub(in crate::server) struct RegistrationEventParams<'a> {
+    /// What happened.
+    event: RegistrationEventName,
+    /// To which registration.
+    registration: RegistrationShown,
+    /// When, in UTC, to the millisecond (RFC 3339).
+    time: String,
+    #[serde(flatten)]
+    mark: &'a Mark<'a>,
+}
+
+/// What can happen to a registration.
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum RegistrationEventName {
+    /// It is here, and was not before.
+    Registered,
+    /// Its time ran out.
+    Expired,
+    /// The phone took it back, or it gave way to another one.
+    Removed,
 }
 
 fn registration_event(
@@ -192,48 +296,72 @@ fn registration_event(
     time: SystemTime,
     mark: &Mark<'_>,
 ) -> String {
-    #[derive(Serialize)]
-    struct Params<'a> {
-        event: &'static str,
-        registration: RegistrationShown,
-        time: String,
-        #[serde(flatten)]
-        mark: &'a Mark<'a>,
-    }
     let event = match change {
-        RegistrationChange::Registered => "REGISTERED",
-        RegistrationChange::Expired => "EXPIRED",
-        RegistrationChange::Removed => "REMOVED",
+        RegistrationChange::Registered => RegistrationEventName::Registered,
+        RegistrationChange::Expired => RegistrationEventName::Expired,
+        RegistrationChange::Removed => RegistrationEventName::Removed,
     };
     let (registration, time) = (RegistrationShown(Arc::clone(record)), rfc3339(time));
-    notification("RegistrationEvent", &Params { event, registration, time, mark })
+    notification("RegistrationEvent", &RegistrationEventParams { event, registration, time, mark })
+}
+
+/// The params of `CallEvent`: what happened to a call.
+#[derive(JsonSchema, Serialize)]
+pub(in crate::server) struct CallEventParams<'a> {
+    /// What happened.
+    event: CallEventName,
+    /// To which party, where it happened to one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leg: Option<Side>,
+    /// The whole call as it is then.
+    call: Shown<'a>,
+    /// When, in UTC, to the millisecond (RFC 3339).
+    time: String,
+    #[serde(flatten)]
+    mark: &'a Mark<'a>,
+}
+
+/// What can happen to a call.
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum CallEventName {
+    /// The call is here, and the callee is being called.
+    CallStart,
+    /// The phone of `leg` rings.
+    CallRinging,
+    /// `leg` sends sound before it is answered (early media).
+    CallProgress,
+    /// `leg` answered.
+    CallAnswer,
+    /// Both talk.
+    CallEstablished,
+    /// `leg` is on hold now, by a command or by the other party's phone.
+    CallHold,
+    /// `leg` is not on hold any more.
+    CallUnhold,
+    /// `leg` is somebody else now: by a transfer, a phone's REFER, or an INVITE with Replaces.
+    CallTransfer,
+    /// The call is being taken down; `ended` says who did it and why.
+    CallEnding,
+    /// Nothing of it is left: take it off your table.
+    CallEnd,
 }
 
 fn call_event(change: CallChange, call: &CallRecord, time: SystemTime, mark: &Mark<'_>) -> String {
-    #[derive(Serialize)]
-    struct Params<'a> {
-        event: &'static str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        leg: Option<&'static str>,
-        call: Shown<'a>,
-        time: String,
-        #[serde(flatten)]
-        mark: &'a Mark<'a>,
-    }
-    let (event, side) = match change {
-        CallChange::Created => ("CALL_START", None),
-        CallChange::Ringing(side) => ("CALL_RINGING", Some(side)),
-        CallChange::EarlyMedia(side) => ("CALL_PROGRESS", Some(side)),
-        CallChange::Answered(side) => ("CALL_ANSWER", Some(side)),
-        CallChange::Established => ("CALL_ESTABLISHED", None),
-        CallChange::Held(side) => ("CALL_HOLD", Some(side)),
-        CallChange::Unheld(side) => ("CALL_UNHOLD", Some(side)),
-        CallChange::Transferred(side) => ("CALL_TRANSFER", Some(side)),
-        CallChange::Ending => ("CALL_ENDING", None),
-        CallChange::Ended => ("CALL_END", None),
+    let (event, leg) = match change {
+        CallChange::Created => (CallEventName::CallStart, None),
+        CallChange::Ringing(side) => (CallEventName::CallRinging, Some(side)),
+        CallChange::EarlyMedia(side) => (CallEventName::CallProgress, Some(side)),
+        CallChange::Answered(side) => (CallEventName::CallAnswer, Some(side)),
+        CallChange::Established => (CallEventName::CallEstablished, None),
+        CallChange::Held(side) => (CallEventName::CallHold, Some(side)),
+        CallChange::Unheld(side) => (CallEventName::CallUnhold, Some(side)),
+        CallChange::Transferred(side) => (CallEventName::CallTransfer, Some(side)),
+        CallChange::Ending => (CallEventName::CallEnding, None),
+        CallChange::Ended => (CallEventName::CallEnd, None),
     };
-    let (leg, call, time) = (side.map(leg), shown(call), rfc3339(time));
-    notification("CallEvent", &Params { event, leg, call, time, mark })
+    let (call, time) = (shown(call), rfc3339(time));
+    notification("CallEvent", &CallEventParams { event, leg, call, time, mark })
 }
 
 fn shown(record: &CallRecord) -> Shown<'_> {
@@ -241,13 +369,8 @@ fn shown(record: &CallRecord) -> Shown<'_> {
     Shown {
         id: &call.id,
         callid: call.callid.as_ref(),
-        state: match call.stage {
-            Stage::Calling => "calling",
-            Stage::Answered => "answered",
-            Stage::Established => "established",
-            Stage::Ending => "ending",
-        },
-        legs: [party("caller", &call.caller), party("callee", &call.callee)],
+        state: call.stage,
+        legs: [party(Side::Caller, &call.caller), party(Side::Callee, &call.callee)],
         created: rfc3339(record.created),
         answered: record.answered.map(rfc3339),
         established: record.established.map(rfc3339),
@@ -255,18 +378,12 @@ fn shown(record: &CallRecord) -> Shown<'_> {
     }
 }
 
-fn party<'a>(leg: &'static str, party: &'a Party) -> LegShown<'a> {
-    let state = match party.reached {
-        Reached::Calling => "calling",
-        Reached::Ringing => "ringing",
-        Reached::EarlyMedia => "early_media",
-        Reached::Answered => "answered",
-    };
+fn party(leg: Side, party: &Party) -> LegShown<'_> {
     LegShown {
         leg,
         uri: party.uri.as_ref(),
         callid: party.callid.as_ref(),
-        state,
+        state: party.reached,
         held: party.held,
     }
 }
@@ -274,10 +391,11 @@ fn party<'a>(leg: &'static str, party: &'a Party) -> LegShown<'a> {
 fn ended(ending: &Ending) -> EndShown<'_> {
     EndShown {
         origin: match ending.by {
-            EndedBy::Party(side) => leg(side),
-            EndedBy::Command => "command",
-            EndedBy::Transfer => "transfer",
-            EndedBy::Server => "server",
+            EndedBy::Party(Side::Caller) => EndOrigin::Caller,
+            EndedBy::Party(Side::Callee) => EndOrigin::Callee,
+            EndedBy::Command => EndOrigin::Command,
+            EndedBy::Transfer => EndOrigin::Transfer,
+            EndedBy::Server => EndOrigin::Server,
         },
         sip_code: ending.status.as_ref().map(|(code, _)| *code),
         sip_reason: ending.status.as_ref().map(|(_, reason)| reason.as_str()),
