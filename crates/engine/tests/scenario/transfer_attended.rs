@@ -508,7 +508,7 @@ pub(crate) fn consulting(w: &mut World) -> (String, String) {
 }
 
 /// Calls stand as if nothing had been. The ladder does not show that.
-fn go_on(w: &mut World, names: &[&str]) {
+pub(crate) fn go_on(w: &mut World, names: &[&str]) {
     let ladder = w.draw_from_here();
     for call in names {
         for held in [true, false] {
