@@ -9,7 +9,8 @@ use crate::Client;
 const SUBSCRIBE: &str =
     r#"{"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"filter":{"registrations":true}}}"#;
 
-fn event(change: RegistrationChange, phone: &str) -> RegistrationEvent {
+/// A change to one of alice's phones.
+pub(crate) fn event(change: RegistrationChange, phone: &str) -> RegistrationEvent {
     let uri = |text: &str| SipUri::parse(text).unwrap();
     let registration =
         Registration { aor: uri("sip:alice@h"), contact: uri(&format!("sip:{phone}@h:5071")) };
