@@ -68,7 +68,17 @@ impl Server {
 
     /// Connects a client.
     pub(crate) async fn client(&self) -> Client {
-        Client::connect(&format!("ws://127.0.0.1:{}/call-api", self.ports.control)).await
+        Client::connect(&self.url()).await
+    }
+
+    /// Where clients connect.
+    pub(crate) fn url(&self) -> String {
+        format!("ws://127.0.0.1:{}/call-api", self.ports.control)
+    }
+
+    /// The process of the server.
+    pub(crate) fn process(&self) -> u32 {
+        self.process.id().expect("the server still runs")
     }
 
     /// The port on which the server takes SIP.
@@ -83,7 +93,7 @@ impl Server {
 
     /// Sends SIGTERM and waits until the process is gone.
     pub(crate) async fn terminate(mut self) -> ExitStatus {
-        let process = self.process.id().expect("the server still runs");
+        let process = self.process();
         // The shell's own `kill`: a machine without procps has no such program.
         let sent = Command::new("sh").arg("-c").arg(format!("kill -TERM {process}")).status().await;
         assert!(sent.expect("a shell").success(), "the server is gone before its SIGTERM");
