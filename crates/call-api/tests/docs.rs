@@ -175,9 +175,8 @@ fn every_flow_is_listed_by_its_command() {
     let listed: BTreeSet<String> = links(&read("docs/flows/README.md")).into_iter().collect();
     let files = std::fs::read_dir(root().join("docs/flows")).unwrap();
     let ladders = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-    let missing: Vec<_> = ladders
-        .filter(|name| name.ends_with(".txt") && !listed.contains(name.as_str()))
-        .collect();
+    let missing: Vec<_> =
+        ladders.filter(|name| name.ends_with(".txt") && !listed.contains(name.as_str())).collect();
     assert_eq!(missing, [""; 0], "ladders that docs/flows/README.md does not name");
 }
 
