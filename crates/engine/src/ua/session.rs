@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use sip::{Headers, Method, Name, Request, Response, Writer};
 
 use super::leg::State;
-use super::{ALLOW, Event, Failure, Leg, LegId, Owner, Purpose, UserAgent};
+use super::{Event, Failure, Leg, LegId, Owner, Purpose, UserAgent};
 use crate::ids::Branch;
 use crate::limits::{MAX_SESSION_SECONDS, MIN_SESSION_SECONDS, REFRESH_RETRY};
 use crate::transaction::ServerKey;
@@ -255,29 +255,6 @@ impl UserAgent {
             self.agree_on_session(now, id, &request, &mut response);
         }
         self.respond(now, key, response, 200);
-    }
-
-    /// What an INVITE, an UPDATE and their 2xx tell of us.
-    pub(super) fn capabilities(&self, writer: &mut Writer) {
-        writer.header("Allow", ALLOW).header("Supported", self.supported());
-    }
-
-    /// The same with one more, which not every message may name.
-    pub(super) fn supported_with(&self, extension: &str) -> String {
-        match (self.is_simple, self.supported()) {
-            (true, known) => known.to_owned(),
-            (false, known) => format!("{known}, {extension}"),
-        }
-    }
-
-    /// The extensions that we know, as our Supported header lists them.
-    pub(super) fn supported(&self) -> &'static str {
-        match (self.is_simple, self.session_seconds.is_some()) {
-            (true, false) => "",
-            (true, true) => "timer",
-            (false, false) => "replaces",
-            (false, true) => "replaces, timer",
-        }
     }
 }
 
