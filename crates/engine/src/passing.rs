@@ -48,12 +48,13 @@ impl Parting {
     }
 }
 
-/// What an unanswered party is told when the other side failed like this. A redirection or a
-/// challenge is between the other side and us.
+/// What an unanswered party is told when the other side failed like this. A redirection, a challenge
+/// and the length of a session are between the other side and us.
 pub(crate) fn told(status: u16) -> u16 {
     match status {
         300..=399 => 480,
         401 | 407 => 403,
+        422 => 488,
         _ => status,
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use sip::{Name, Request, Writer};
 
 use super::invite::finish;
-use super::leg::State;
+use super::leg::{Offer, State};
 use super::{Owner, Purpose, UserAgent};
 use crate::dialog::Identity;
 use crate::ids::Branch;
@@ -27,29 +27,32 @@ impl UserAgent {
         let used = self.legs.get(&owner.leg).map_or(0, |leg| leg.dialog.local_seq);
         let seq = request.cseq().number.max(used) + 1;
         let hop = match owner.purpose {
-            Purpose::Invite => {
-                let Some(leg) = self.legs.get_mut(&owner.leg) else { return false };
-                let State::Inviting { branch: current, provisional, .. } = &mut leg.state else {
-                    return false;
-                };
-                if leg.released {
-                    return false;
-                }
-                (*current, *provisional) = (branch, false);
-                leg.dialog.local_seq = seq;
-                leg.hop.clone()
-            }
             Purpose::Register => {
                 let Some(registration) = &mut self.registration else { return false };
                 registration.seq = seq;
                 registration.hop.clone()
             }
-            Purpose::Offer
-            | Purpose::Refer
-            | Purpose::Refresh
-            | Purpose::Bye
-            | Purpose::Pass { .. }
-            | Purpose::Courtesy => return false,
+            Purpose::Invite | Purpose::Offer | Purpose::Refresh => {
+                let leg = self.legs.get_mut(&owner.leg).filter(|leg| !leg.released);
+                let Some(leg) = leg else { return false };
+                match (owner.purpose, &mut leg.state, &mut leg.offer) {
+                    (Purpose::Invite, State::Inviting { branch: now, provisional, .. }, _) => {
+                        (*now, *provisional) = (branch, false);
+                    }
+                    (Purpose::Offer, State::Established, Offer::Sent { branch: now, .. })
+                        if !self.transactions.is_cancelled(*now) =>
+                    {
+                        *now = branch;
+                    }
+                    (Purpose::Refresh, State::Established, _) => {}
+                    _ => return false,
+                }
+                leg.dialog.local_seq = seq;
+                leg.hop.clone()
+            }
+            Purpose::Refer | Purpose::Bye | Purpose::Pass { .. } | Purpose::Courtesy => {
+                return false;
+            }
         };
         let bytes = again(request, uri, &self.identity, branch, seq, headers);
         self.transactions.request(now, branch, request.method, hop, bytes, owner).is_ok()

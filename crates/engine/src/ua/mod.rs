@@ -297,11 +297,9 @@ impl UserAgent {
             (Purpose::Invite | Purpose::Register, 401 | 407)
                 if self.authenticate(now, owner, &response) => {}
             (Purpose::Invite, 300..) if self.is_redirected(owner, &response) => {}
-            (Purpose::Invite, 422) if self.ask_for_longer(now, owner, &response) => {}
+            (Purpose::Invite | Purpose::Offer | Purpose::Refresh, 422)
+                if self.ask_for_longer(now, owner, &response) => {}
             (Purpose::Refresh, 200..=299) => self.on_refreshed(now, owner.leg, &response),
-            (Purpose::Refresh | Purpose::Offer, 422) => {
-                self.on_session_too_short(now, owner, &response)
-            }
             (Purpose::Bye, 200..) => self.end(now, owner.leg, Cause::Released),
             (Purpose::Pass { from, key }, 200..) => self.on_passed(now, from, key, &response),
             (_, 300..) => self.on_failure(now, owner, Failure::answered(&response)),

@@ -19,6 +19,8 @@ mod redirect;
 mod register;
 mod reliable;
 mod session;
+mod session_flows;
+mod session_too_short;
 mod start;
 mod start_auto;
 mod start_callee_failures;
