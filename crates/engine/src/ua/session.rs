@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use sip::{Headers, Method, Name, Request, Response, Writer};
 
-use super::leg::State;
+use super::leg::{Offer, State};
 use super::{Event, Failure, Leg, LegId, Owner, Purpose, UserAgent};
 use crate::ids::Branch;
 use crate::limits::{MAX_SESSION_SECONDS, MIN_SESSION_SECONDS, REFRESH_RETRY};
@@ -157,13 +157,16 @@ impl UserAgent {
         let Some(session) = leg.session.as_mut().filter(|session| session.at <= now) else {
             return;
         };
-        if !session.is_ours || session.expires <= now {
+        let is_over = !session.is_ours || session.expires <= now;
+        // A re-INVITE that is under way has deadlines of its own, and its answer is a refresh.
+        if is_over && !matches!(leg.offer, Offer::Sent { .. } | Offer::Received { .. }) {
             return self.lose(now, id, Failure::timed_out());
         }
-        session.at = (now + REFRESH_RETRY).min(session.expires);
-        if session.is_asked {
+        session.at = now + REFRESH_RETRY;
+        if is_over || session.is_asked {
             return;
         }
+        session.at = session.at.min(session.expires);
         if leg.allow.contains(Method::Update) {
             self.send_update(now, id);
         } else {

@@ -218,6 +218,19 @@ pub(crate) fn sent_to<'a>(world: &'a World, user: &str) -> impl Iterator<Item = 
     })
 }
 
+/// The engine's final answers to INVITEs.
+pub(crate) fn answers(world: &World) -> Vec<u16> {
+    let answers = world.sent.iter().filter_map(|(from, message)| match message {
+        Message::Response(response)
+            if *from == 0 && response.status >= 200 && response.cseq().method == Method::Invite =>
+        {
+            Some(response.status)
+        }
+        Message::Response(_) | Message::Request(_) => None,
+    });
+    answers.collect()
+}
+
 fn is_to(message: &Message, user: &str) -> bool {
     matches!(message, Message::Request(request) if request.uri().starts_with(user))
 }

@@ -2,10 +2,10 @@
 //! (RFC 4028 §7.3). That is between such a phone and us.
 
 use engine::{Error, FailureKind, Mode, Side};
-use sip::{Message, Method, Name};
+use sip::Name;
 
 use crate::play_in;
-use crate::session::{sent_to, timed};
+use crate::session::{answers, sent_to, timed};
 use crate::world::{CALLEE, CALLER, OTHER, Rewrite, World};
 
 #[test]
@@ -185,17 +185,4 @@ fn is_answer(text: &str, method: &str) -> bool {
 /// What the engine's INVITEs and UPDATEs to this user say in this header.
 fn asked<'a>(world: &'a World, user: &str, name: Name) -> Vec<&'a str> {
     sent_to(world, user).filter_map(|request| request.text(name)).collect()
-}
-
-/// The engine's final answers to INVITEs.
-fn answers(world: &World) -> Vec<u16> {
-    let answers = world.sent.iter().filter_map(|(from, message)| match message {
-        Message::Response(response)
-            if *from == 0 && response.status >= 200 && response.cseq().method == Method::Invite =>
-        {
-            Some(response.status)
-        }
-        Message::Response(_) | Message::Request(_) => None,
-    });
-    answers.collect()
 }
