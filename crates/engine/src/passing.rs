@@ -17,7 +17,9 @@ pub(crate) enum Parting {
 }
 
 impl Parting {
-    /// What is said of this end. `None` where a party simply hung up, or a command did.
+    /// What is said of this end. `None` where a party simply hung up, or a command did, and for whom a
+    /// transfer has released: a BYE without a reason ends a call in the ordinary way, and so it stands
+    /// in the figures of RFC 5589.
     pub(crate) fn of(error: &Error) -> Option<Self> {
         match error {
             Error::Party(_, failure) if failure.status != 487 => {
