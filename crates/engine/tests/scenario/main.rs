@@ -27,6 +27,7 @@ mod start_callee_failures;
 mod start_caller_failures;
 mod start_caller_leaves;
 mod start_refer_failures;
+mod suspended;
 mod transfer_attended;
 mod transfer_blind;
 mod transfer_blind_failures;
