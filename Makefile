@@ -6,7 +6,7 @@ COMMANDS ?= 1000
 RATE ?= 250
 
 .DEFAULT_GOAL := help
-.PHONY: help check tools format lint test doc dependencies bench-build bench bless sim load demo
+.PHONY: help check tools format lint test doc dependencies bench-build bench bless sim-long sim load demo
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -47,6 +47,9 @@ bench: ## run the benchmarks
 
 bless: ## accept what the tests got as what they expect
 	UPDATE_EXPECT=1 cargo test --workspace
+
+sim-long: ## 200,000 simulated runs, ten times as many as `make test`: before a release
+	SEEDS=200000 cargo test --release -p engine --test simulation -- --nocapture
 
 sim: ## replay one simulation: make sim SEED=7
 	SEED=$(SEED) cargo test -p engine --test simulation -- --nocapture

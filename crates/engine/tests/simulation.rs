@@ -19,8 +19,34 @@ fn whatever_happens_every_command_ends_once_and_nothing_is_left() {
     }
     let seeds =
         std::env::var("SEEDS").map_or(20_000, |seeds| seeds.parse().expect("SEEDS is a number"));
+    let workers = std::thread::available_parallelism().map_or(1, |workers| workers.get() as u64);
     let (mut outcomes, mut changes, mut moved) = ([0_u64; 2], [0_u64; 2], 0_u64);
-    for seed in 0..seeds {
+    std::thread::scope(|scope| {
+        let work = |first| scope.spawn(move || tally((first..seeds).step_by(workers as usize)));
+        let working: Vec<_> = (0..workers).map(work).collect();
+        for worker in working {
+            let counted = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            for at in 0..2 {
+                outcomes[at] += counted.0[at];
+                changes[at] += counted.1[at];
+            }
+            moved += counted.2;
+        }
+    });
+    println!("{seeds} seeds: {} commands succeeded, {} failed", outcomes[1], outcomes[0]);
+    println!("{} legs put on hold, {} taken back", changes[0], changes[1]);
+    println!("{moved} parties became another one");
+    // A simulation in which everything fails, or nothing does, tests little.
+    assert!(outcomes.iter().all(|count| *count * 10 > seeds), "lopsided: {outcomes:?}");
+    assert!(changes.iter().all(|count| *count * 50 > seeds), "nobody is held: {changes:?}");
+    assert!(moved * 50 > seeds, "nobody is transferred: {moved}");
+}
+
+/// How many commands failed and succeeded, how many legs were put on hold and taken back, and how many
+/// parties became another one.
+fn tally(seeds: impl Iterator<Item = u64>) -> ([u64; 2], [u64; 2], u64) {
+    let (mut outcomes, mut changes, mut moved) = ([0; 2], [0; 2], 0);
+    for seed in seeds {
         let world =
             std::panic::catch_unwind(|| run(seed)).unwrap_or_else(|_| panic!("SEED={seed}"));
         for result in world.done.values() {
@@ -32,13 +58,7 @@ fn whatever_happens_every_command_ends_once_and_nothing_is_left() {
             changes[1] += u64::from(*step == Step::Unheld);
         }
     }
-    println!("{seeds} seeds: {} commands succeeded, {} failed", outcomes[1], outcomes[0]);
-    println!("{} legs put on hold, {} taken back", changes[0], changes[1]);
-    println!("{moved} parties became another one");
-    // A simulation in which everything fails, or nothing does, tests little.
-    assert!(outcomes.iter().all(|count| *count * 10 > seeds), "lopsided: {outcomes:?}");
-    assert!(changes.iter().all(|count| *count * 50 > seeds), "nobody is held: {changes:?}");
-    assert!(moved * 50 > seeds, "nobody is transferred: {moved}");
+    (outcomes, changes, moved)
 }
 
 /// SplitMix64: small, and the same everywhere.
@@ -105,6 +125,10 @@ fn run(seed: u64) -> World {
     }
     for _ in 0..1 + random.below(8) {
         act(&mut world, &mut random, &mut commands);
+        if random.one_in(16) {
+            let time = random.pick(&[3000, 40_000, 400_000]);
+            world.suspend(random.millis(time), random.one_in(2));
+        }
         let pause = if random.one_in(3) { random.millis(40_000) } else { random.millis(300) };
         world.run_for(pause);
     }

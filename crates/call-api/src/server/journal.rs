@@ -107,6 +107,8 @@ pub struct RegistrationRecord {
     pub first: u64,
     /// Since when it is there.
     pub since: SystemTime,
+    /// Until when, unless it is renewed.
+    pub expires: SystemTime,
 }
 
 /// What a new subscription starts with.
@@ -307,9 +309,13 @@ impl EventSink for Journal {
     }
 
     fn registration(&self, event: RegistrationEvent) {
+        // A phone that renews its own in time tells nothing new.
+        if event.change == RegistrationChange::Renewed {
+            self.book().enter_registration(event, SystemTime::now());
+            return;
+        }
         self.write(|book, time| {
-            let RegistrationEvent { change, registration } = event;
-            What::Registration(change, book.enter_registration(change, registration, time))
+            What::Registration(event.change, book.enter_registration(event, time))
         });
     }
 }
@@ -333,17 +339,21 @@ impl Book {
     /// Enters what became of a registration into the table.
     fn enter_registration(
         &mut self,
-        change: RegistrationChange,
-        registration: Registration,
+        event: RegistrationEvent,
         time: SystemTime,
     ) -> Arc<RegistrationRecord> {
+        let RegistrationEvent { change, registration, expires } = event;
         let before = self.registrations.remove(&registration);
-        let record = before.unwrap_or_else(|| {
-            let registration = registration.clone();
-            Arc::new(RegistrationRecord { registration, first: self.last, since: time })
-        });
-        if change == RegistrationChange::Registered {
-            self.registrations.insert(registration, Arc::clone(&record));
+        let (first, since) =
+            before.map_or((self.last, time), |before| (before.first, before.since));
+        let expires = time + expires;
+        let shown = registration.clone();
+        let record = Arc::new(RegistrationRecord { registration: shown, first, since, expires });
+        match change {
+            RegistrationChange::Registered | RegistrationChange::Renewed => {
+                self.registrations.insert(registration, Arc::clone(&record));
+            }
+            RegistrationChange::Expired | RegistrationChange::Removed => {}
         }
         record
     }

@@ -13,9 +13,9 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
-use call_api::api::{Command, CommandError};
+use call_api::api::{Command, CommandError, Registration};
 use call_api::backend::embedded::translate::{self, Parties};
-use call_api::backend::{Backend, Outcome, Progress};
+use call_api::backend::{Backend, EventSink, Outcome, Progress};
 use call_api::config::Limits;
 use call_api::server::Phase;
 use call_api::server::commands::Commands;
@@ -420,4 +420,31 @@ async fn half_of_all_datagrams_come_twice_and_every_third_is_lost() {
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_ANSWER","callid":"8ea053b3ba298896c0a9cd6d04705850","leg":"callee","uri":"sip:bob@127.0.0.1:5072","time":"T"}}
         < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"CMD","callid":"8ea053b3ba298896c0a9cd6d04705850"}}
     "#]]).await;
+}
+
+#[test]
+fn a_phone_that_registers_again_with_its_uri_spelled_otherwise_is_listed_as_it_is_called() {
+    let (mut world, journal) = (World::new(1), Journal::default());
+    let listed = |world: &mut World| -> Vec<String> {
+        for event in world.events.drain(..) {
+            if let engine::Event::Registration { aor, contact, change, expires } = event {
+                let event = translate::registration(&aor, &contact, change, expires);
+                journal.registration(event.unwrap());
+            }
+        }
+        let (registrations, _) = journal.registrations();
+        let contact = |registration: &Registration| registration.contact.as_str().to_owned();
+        registrations.iter().map(|record| contact(&record.registration)).collect()
+    };
+    world.register(CALLER, 600);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(listed(&mut world), ["sip:alice@127.0.0.1:5071"]);
+    world.rewrite = Some(Box::new(|_, _, text| {
+        text.replace("<sip:alice@127.0.0.1:5071>", "<sip:%61lice@127.0.0.1:5071>")
+    }));
+    world.register(CALLER, 600);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(listed(&mut world), ["sip:%61lice@127.0.0.1:5071"]);
+    world.run_for(Duration::from_secs(700));
+    assert_eq!(listed(&mut world), [""; 0]);
 }

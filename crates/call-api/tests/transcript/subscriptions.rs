@@ -156,7 +156,7 @@ impl Watcher {
                 Some("CALL_END" | "EXPIRED" | "REMOVED") => {
                     drop(self.table.remove(&name(subject)));
                 }
-                _ => drop(self.table.insert(name(subject), subject.clone())),
+                _ => drop(self.table.insert(name(subject), lasting(subject))),
             }
         }
         if *outgoing.overflowed.borrow() {
@@ -177,7 +177,14 @@ impl Watcher {
 /// The calls, or registrations, that a result lists by their names.
 fn listed(subject: &str, result: &Value) -> Option<BTreeMap<String, Value>> {
     let entries = result[format!("{subject}s")].as_array()?;
-    Some(entries.iter().map(|entry| (name(entry), entry.clone())).collect())
+    Some(entries.iter().map(|entry| (name(entry), lasting(entry))).collect())
+}
+
+/// What stays true of an entry: the seconds that are left of a registration pass.
+fn lasting(entry: &Value) -> Value {
+    let mut entry = entry.clone();
+    entry.as_object_mut().expect("an entry is an object").remove("expires");
+    entry
 }
 
 /// What there is one of in a table.
@@ -243,7 +250,7 @@ fn come_or_go(server: &Client, phones: &mut [bool], chance: &mut Chance) {
         (true, _) => RegistrationChange::Expired,
     };
     phones[at] = !phones[at];
-    server.journal.registration(registration(change, &format!("phone-{at}")));
+    server.journal.registration(registration(change, &format!("phone-{at}"), 600));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,7 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use sip::Response;
 use sip::sdp::Sdp;
 
@@ -45,6 +46,7 @@ impl Engine {
         call.errand = Some(command.into());
         call.joins = true;
         call.caller_has = has;
+        call.refreshing[Side::Caller as usize] = self.ua.is_offering(caller);
         let key = self.add_call(call);
         self.set_role(caller, key, Side::Caller);
         let callee = &request.callee;
@@ -68,46 +70,67 @@ impl Engine {
     /// The callee answered with an offer: the caller is asked to take it.
     pub(crate) fn join_caller(&mut self, now: Instant, key: CallKey, offer: &[u8]) {
         let Some(call) = self.calls.get_mut(&key) else { return };
-        let offer = Sdp::parse(offer).is_ok().then(|| call.caller_has.next(offer, Role::Offer));
-        let (Some(offer), Some(caller)) = (offer, call.caller) else {
+        if Sdp::parse(offer).is_err() {
             let failure = Failure::no_description();
             return self.take_down(now, key, Error::Party(Side::Callee, failure));
-        };
-        call.state = State::Joining;
-        self.ua.offer(now, caller, Some(offer));
+        }
+        call.caller_has.next(offer, Role::Offer);
+        call.state = State::Joining { asked: false };
+        self.advance_join(now, key);
         self.tell_callee(key, Reached::Answered);
     }
 
-    /// A party sent a re-INVITE: the other one gets it.
+    /// Asks the caller, as soon as nothing else is under way in its dialog.
+    fn advance_join(&mut self, now: Instant, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let (State::Joining { asked: false }, Some(caller)) = (&call.state, call.caller) else {
+            return;
+        };
+        if self.ua.is_negotiating(caller) {
+            return;
+        }
+        call.state = State::Joining { asked: true };
+        self.ua.offer(now, caller, call.caller_has.proposed().cloned());
+    }
+
+    /// A party sent a re-INVITE: the other one gets it. While there is none the engine answers it.
     pub(crate) fn pass_offer(&mut self, now: Instant, key: CallKey, side: Side, leg: LegId) {
         let is_joining = self.is_joining(key);
         let Some(call) = self.calls.get_mut(&key) else { return };
-        let other = call.leg(side.other()).filter(|other| !self.ua.is_offering(*other));
-        let (Some(other), State::Established, Some((request, _)), false) =
-            (other, &call.state, self.ua.offered(leg), is_joining)
-        else {
+        let Some((request, _)) = self.ua.offered(leg) else { return };
+        let request = request.clone();
+        let other = call.leg(side.other());
+        if other.is_none() && !is_joining {
+            let answer = call.has(side).reply(request.body());
+            return self.answer_offer(now, leg, answer);
+        }
+        let is_free = call.state == State::Established && !is_joining;
+        let Some(other) = other.filter(|other| is_free && !self.ua.is_offering(*other)) else {
             // RFC 3261 §14.2, between the parties: one offer at a time, and a transfer's goes first.
             return self.ua.refuse_offer(now, leg, 491);
         };
-        let request = request.clone();
         let offer = call.pass(side.other(), request.body(), Role::Offer);
         let offer = Some(offer).filter(|offer| !offer.is_empty());
         self.ua.pass_offer(now, other, offer, &request);
     }
 
-    /// A party's session is to be refreshed: it gets what it has, once more. When something else is
-    /// under way that is as good, or it is asked again.
+    /// Accepts a re-INVITE with this description, if there is one.
+    pub(crate) fn answer_offer(&mut self, now: Instant, leg: LegId, sdp: Option<Bytes>) {
+        match sdp {
+            Some(sdp) => self.ua.accept_offer(now, leg, &sdp, None),
+            None => self.ua.refuse_offer(now, leg, 488),
+        }
+    }
+
+    /// A party's session is to be refreshed: it gets what it has, once more, whatever is being done
+    /// with the call. Flows wait until that is through. When its phone is being asked something else
+    /// that is as good, or this comes again.
     pub(crate) fn refresh_session(&mut self, now: Instant, key: CallKey, side: Side, leg: LegId) {
-        if self.ua.is_offering(leg) || self.ua.is_unacknowledged(leg) || self.is_joining(key) {
+        if self.ua.is_negotiating(leg) {
             return;
         }
         let Some(call) = self.calls.get_mut(&key) else { return };
-        if call.state != State::Established || call.hold.is_some() || call.mend.is_some() {
-            return;
-        }
-        // With a version of its own where what it has was used up.
-        let again = call.has(side).current().or_else(|| call.has(side).offer_again());
-        if let Some(offer) = again {
+        if let Some(offer) = call.has(side).refresh() {
             call.refreshing[side as usize] = true;
             self.ua.offer(now, leg, Some(offer));
         }
@@ -154,7 +177,7 @@ impl Engine {
         }
         let Some(call) = self.calls.get_mut(&key) else { return };
         let (other, errand, call_id) = (call.leg(side.other()), call.errand, call.call_id.clone());
-        if call.state != State::Joining {
+        if !matches!(call.state, State::Joining { .. }) {
             let reply = call.pass_reply(side, body);
             if let Some(other) = other {
                 self.ua.accept_offer(now, other, &reply, Some(response));
@@ -198,7 +221,7 @@ impl Engine {
             return self.on_transfer_offer_refused(now, transfer, failure);
         }
         let Some(call) = self.calls.get_mut(&key) else { return };
-        if call.state == State::Joining {
+        if matches!(call.state, State::Joining { .. }) {
             return self.take_down(now, key, Error::Party(side, failure));
         }
         call.has(side).refused();
@@ -210,6 +233,7 @@ impl Engine {
 
     /// Lets whoever waits until nothing else is under way in a dialog have its turn.
     pub(crate) fn advance(&mut self, now: Instant, key: CallKey) {
+        self.advance_join(now, key);
         self.advance_hold(now, key);
         if let Some(transfer) = self.calls.get(&key).and_then(|call| call.transfer) {
             self.advance_transfer(now, transfer);

@@ -74,12 +74,7 @@ impl Fork {
     /// A phone will not answer. What to tell the other party, when no phone will any more.
     pub(crate) fn ended(&mut self, leg: LegId, cause: Cause) -> Option<Failure> {
         self.ringing.retain(|other| *other != leg);
-        let failure = match cause {
-            Cause::Refused(failure) | Cause::Lost(failure) => failure,
-            Cause::Bye(_) | Cause::Cancelled | Cause::Released => {
-                Failure::ours(FailureKind::Answered, 487, "Request Terminated")
-            }
-        };
+        let failure = cause.into_failure();
         // RFC 3261 §16.7 step 5: a 6xx speaks for all phones.
         let is_last = self.ringing.is_empty() || failure.status >= 600;
         if self.best.as_ref().is_none_or(|best| rank(&failure) < rank(best)) {
@@ -221,6 +216,13 @@ mod tests {
             fork.ended(*leg, Cause::Refused(failure))
         });
         ends.find_map(|told| told).map(|failure| failure.status)
+    }
+
+    #[test]
+    fn a_phone_that_hangs_up_says_why() {
+        let leg = Ids::new([1; 32]).tag();
+        let told = Fork::of(vec![leg]).ended(leg, Cause::Bye(Some(17)));
+        assert_eq!(told, Some(Failure::hung_up(Some(17))));
     }
 
     #[test]

@@ -256,8 +256,8 @@ impl Engine {
         if first {
             call.state = State::Established;
         }
-        let answer = call.pass(side.other(), body, Role::Answer);
         if let Some(other) = other {
+            let answer = call.pass(side.other(), body, Role::Answer);
             self.ua.acknowledge(now, other, &answer);
         }
         if first {

@@ -144,8 +144,8 @@ impl Engine {
 
     fn publish(&mut self, name: &str, changes: Changes) {
         let aor: Arc<str> = format!("sip:{name}@{}", self.ua.identity().sent_by).into();
-        for (contact, change) in changes {
-            self.report(Event::Registration { aor: aor.clone(), contact, change });
+        for (contact, change, expires) in changes {
+            self.report(Event::Registration { aor: aor.clone(), contact, change, expires });
         }
     }
 

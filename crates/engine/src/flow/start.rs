@@ -87,8 +87,8 @@ pub(crate) struct Start {
     /// Our dialog with the caller's phone, until it becomes a party's leg or goes.
     helper: Option<LegId>,
     helper_call_id: Arc<str>,
-    /// What we offered the caller's phone.
-    offer: Bytes,
+    /// What the caller's phone has from us.
+    has: Description,
     call: Option<CallKey>,
     /// Call-ID of the call, once the two talk.
     made: Option<Arc<str>>,
@@ -181,7 +181,7 @@ impl Engine {
             fork: Fork::of(legs),
             helper: None,
             helper_call_id,
-            offer,
+            has: Description::of(offer),
             call: None,
             made: None,
             one_time: None,
@@ -223,8 +223,20 @@ impl Engine {
                 );
                 self.on_report(now, command, report);
             }
-            // The phone asks to change a call that has no media yet.
-            ua::Event::Offered(leg) => self.ua.refuse_offer(now, leg, 488),
+            // The call has no media yet, whatever the phone would like it to have.
+            ua::Event::Offered(leg) => {
+                let Some((request, _)) = self.ua.offered(leg) else { return };
+                let answer = start.has.reply(request.body());
+                self.answer_offer(now, leg, answer);
+            }
+            ua::Event::RefreshDue(leg) => {
+                if !self.ua.is_negotiating(leg)
+                    && let Some(offer) = start.has.refresh()
+                {
+                    self.ua.offer(now, leg, Some(offer));
+                }
+            }
+            ua::Event::OfferAccepted(..) => start.has.took_again(),
             ua::Event::Referred(leg) => self.ua.refuse_refer(now, leg, 603),
             // There is no other party yet.
             ua::Event::Inside(leg, key) => self.ua.answer_inside(now, leg, key, 480),
@@ -233,10 +245,7 @@ impl Engine {
             | ua::Event::Redirected(..)
             | ua::Event::Acknowledged(..)
             | ua::Event::OfferCancelled(_)
-            | ua::Event::OfferAccepted(..)
             | ua::Event::OfferRefused(..)
-            // Its own deadlines are shorter.
-            | ua::Event::RefreshDue(_)
             | ua::Event::Ended(..)
             | ua::Event::Registered(_)
             | ua::Event::Request { .. } => {}
@@ -325,7 +334,7 @@ impl Engine {
         let accepted = start.phase == (Phase::Referring { accepted: true });
         start.phase = Phase::CallingCallee;
         start.deadline = None;
-        let (has, request) = (Description::of(start.offer.clone()), start.request.clone());
+        let (has, request) = (std::mem::take(&mut start.has), start.request.clone());
         let token = start.one_time.take();
         token.map(|token| self.one_time.remove(&token));
         self.helpers.remove(&call_id);

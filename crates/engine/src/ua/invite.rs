@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use sip::{Headers, Method, Response, Writer};
 
+use super::capabilities::ALLOW;
 use super::leg::{Acked, Cancel, Fork, Offer, Owed, State};
 use super::{Cause, Event, Failure, Leg, LegId, Owner, Purpose, UserAgent};
 use crate::dialog::{Dialog, Identity};
@@ -61,7 +62,7 @@ impl UserAgent {
                 |name: &str| invite.headers.iter().any(|(said, _)| said.eq_ignore_ascii_case(name));
             copy_passed_except(&mut writer, passed, said);
         }
-        writer.header("Allow", super::ALLOW);
+        writer.header("Allow", ALLOW);
         match invite.reliable {
             true => writer.header("Supported", self.supported_with("100rel")),
             false => writer.header("Supported", self.supported()),

@@ -70,9 +70,10 @@ impl UserAgent {
         self.legs.get(&id).is_some_and(|leg| !idle(leg))
     }
 
-    /// Whether an ACK is missing, the peer's or ours.
-    pub(crate) fn is_unacknowledged(&self, id: LegId) -> bool {
-        self.legs.get(&id).is_some_and(|leg| leg.unacked.is_some() || leg.owed.is_some())
+    /// Whether another one has to wait: one is under way, or its ACK is missing.
+    pub(crate) fn is_negotiating(&self, id: LegId) -> bool {
+        let leg = self.legs.get(&id);
+        self.is_offering(id) || leg.is_some_and(|leg| leg.unacked.is_some() || leg.owed.is_some())
     }
 
     /// The re-INVITE that waits for an answer, and where it came from.

@@ -68,6 +68,18 @@ impl Direction {
     pub fn receives(self) -> bool {
         matches!(self, Self::SendRecv | Self::RecvOnly)
     }
+
+    /// What of this flow there is in another one: an answer has no more than its offer, reversed
+    /// (RFC 3264 §6.1).
+    pub fn within(self, other: Self) -> Self {
+        let sends = |direction| matches!(direction, Self::SendRecv | Self::SendOnly);
+        match (sends(self) && sends(other), self.receives() && other.receives()) {
+            (true, true) => Self::SendRecv,
+            (true, false) => Self::SendOnly,
+            (false, true) => Self::RecvOnly,
+            (false, false) => Self::Inactive,
+        }
+    }
 }
 
 /// A session description, read.

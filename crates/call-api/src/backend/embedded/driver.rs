@@ -162,9 +162,9 @@ impl Driver {
                 }
             }
             engine::Event::Call(event) => self.sink.call(translate::call(*event)),
-            engine::Event::Registration { aor, contact, change } => {
-                tracing::info!(%aor, %contact, ?change, "registration");
-                if let Some(event) = translate::registration(&aor, &contact, change) {
+            engine::Event::Registration { aor, contact, change, expires } => {
+                tracing::info!(%aor, %contact, ?change, ?expires, "registration");
+                if let Some(event) = translate::registration(&aor, &contact, change, expires) {
                     self.sink.registration(event);
                 }
             }

@@ -134,7 +134,7 @@ impl Engine {
             _ => return,
         };
         let Some(leg) = self.leg_of(call, side) else { return };
-        if self.ua.is_offering(leg) || self.ua.is_unacknowledged(leg) {
+        if self.ua.is_negotiating(leg) {
             return;
         }
         let Some(transfer) = self.transfers.get_mut(&key) else { return };

@@ -9,4 +9,5 @@ mod parting;
 mod passing;
 mod reliable;
 mod requests;
+mod session;
 mod update;
