@@ -112,12 +112,19 @@ fn run(seed: u64) -> World {
     world
 }
 
-/// Lets refusals send the caller elsewhere, and one phone be behind NAT, or does none of it.
+/// Lets refusals send the caller elsewhere, a phone be behind NAT, and phones insist on reliable
+/// provisional answers, or does none of it.
 fn rewrite(world: &mut World, random: &mut Random) {
     let moved = random.one_in(3).then(|| world.phones[random.below(3) as usize].uri());
     let inside = random.one_in(4).then(|| random.below(3) as usize + 1);
+    let requires = world.phones.iter().map(|phone| phone.behaviour.reliable && random.one_in(3));
+    let requires: Vec<bool> = std::iter::once(false).chain(requires).collect();
     world.rewrite = Some(Box::new(move |from, _, text| {
         let mut text = text.to_owned();
+        let is_call = text.starts_with("INVITE") && text.contains(", 100rel\r\n");
+        if is_call && requires[from] {
+            text = text.replacen("CSeq:", "Require: 100rel\r\nCSeq:", 1);
+        }
         if let Some(contact) = moved.as_ref().filter(|_| text.starts_with("SIP/2.0 302")) {
             text = text.replacen("CSeq:", &format!("Contact: <{contact}>\r\nCSeq:"), 1);
         }
@@ -183,7 +190,8 @@ fn network(random: &mut Random) -> world::Network {
 /// One thing that somebody does.
 fn act(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
     let phone = random.below(3) as usize;
-    match random.below(20) {
+    match random.below(22) {
+        20 | 21 => world.update(phone, random.one_in(2)),
         16..=19 => transfer(world, random, commands),
         0..=4 => {
             let mode = random.pick(&[Mode::Auto, Mode::Refer, Mode::Bridge]);
@@ -208,7 +216,10 @@ fn act(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
         5 => {
             let to = &world.phones[random.below(3) as usize];
             let to = if random.one_in(2) { to.uri() } else { to.aor() };
-            world.dial(phone, &to);
+            match random.one_in(3) {
+                true => world.dial_without_offer(phone, &to),
+                false => world.dial(phone, &to),
+            }
         }
         12 | 13 => world.register(phone, random.pick(&[0, 60, 600, 3600, 1, 1_000_000])),
         6 => world.hang_up(phone),
@@ -282,7 +293,7 @@ fn hold(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
     }
 }
 
-/// Two phones that want to talk, and much that happens while they do.
+/// Two phones that want to talk, and much that happens while they do, or before they do.
 fn talk(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
     for phone in [CALLER, CALLEE] {
         world.phones[phone].behaviour.answer = Answer::After(random.millis(500));
@@ -293,11 +304,15 @@ fn talk(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
         let callee = world.phones[CALLEE].uri();
         world.dial(CALLER, &callee);
     }
+    if random.one_in(2) {
+        early(world, random);
+    }
     world.run_for(Duration::from_secs(15));
     for _ in 0..2 + random.below(8) {
         let phone = random.below(2) as usize;
-        match random.below(8) {
+        match random.below(10) {
             0 => world.hold(phone, random.one_in(2)),
+            8 | 9 => world.update(phone, random.one_in(2)),
             1 => world.ask_for_offer(phone),
             2 => {
                 let refusal = OnOffer::Refuse(random.pick(&[488, 491, 500]));
@@ -307,6 +322,28 @@ fn talk(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
         }
         let pause = random.pick(&[50, 400, 10_000]);
         world.run_for(random.millis(pause));
+    }
+}
+
+/// Two phones that exchange descriptions before the call is answered, and after.
+fn early(world: &mut World, random: &mut Random) {
+    for phone in [CALLER, CALLEE] {
+        world.phones[phone].behaviour.reliable = true;
+        world.phones[phone].behaviour.early_media = true;
+        world.phones[phone].behaviour.answer = Answer::After(random.millis(6000));
+    }
+    let callee = world.phones[CALLEE].uri();
+    match random.one_in(2) {
+        true => world.dial_without_offer(CALLER, &callee),
+        false => world.dial(CALLER, &callee),
+    }
+    for _ in 0..1 + random.below(5) {
+        world.run_for(random.millis(1500));
+        let phone = random.pick(&[CALLER, CALLEE]);
+        match random.below(4) {
+            0 => world.hold(phone, random.one_in(2)),
+            _ => world.update(phone, random.one_in(2)),
+        }
     }
 }
 

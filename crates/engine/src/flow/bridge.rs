@@ -59,22 +59,57 @@ impl Engine {
             offer: None,
             headers: &request.headers,
             passed: None,
-            reliable: false,
+            reliable: true,
         };
         self.call_callee(now, key, &invite);
         key
     }
 
+    /// The callee, whose phone still rings, makes an offer: the caller is asked to take it, so that it
+    /// hears what it is sent.
+    pub(crate) fn join_early(&mut self, now: Instant, key: CallKey, caller: LegId, offer: &[u8]) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        match Sdp::parse(offer) {
+            Ok(_) => {
+                let offer = call.caller_has.next(offer, Role::Offer);
+                self.ua.offer(now, caller, Some(offer));
+            }
+            Err(_) => {
+                let failure = Failure::no_description();
+                self.take_down(now, key, Error::Party(Side::Callee, failure));
+            }
+        }
+    }
+
+    /// The callee of a caller that is up has answered: with an offer, unless it made that before.
+    pub(crate) fn on_joined_callee_answered(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        sdp: &[u8],
+        has_agreed: bool,
+    ) {
+        if has_agreed {
+            self.tell_callee(key, Reached::Answered);
+            self.on_joined(now, key);
+        } else {
+            self.join_caller(now, key, sdp);
+        }
+    }
+
     /// The callee answered with an offer: the caller is asked to take it.
     pub(crate) fn join_caller(&mut self, now: Instant, key: CallKey, offer: &[u8]) {
         let Some(call) = self.calls.get_mut(&key) else { return };
-        let offer = Sdp::parse(offer).is_ok().then(|| call.caller_has.next(offer, Role::Offer));
-        let (Some(offer), Some(caller)) = (offer, call.caller) else {
+        let (Ok(_), Some(caller)) = (Sdp::parse(offer), call.caller) else {
             let failure = Failure::no_description();
             return self.take_down(now, key, Error::Party(Side::Callee, failure));
         };
         call.state = State::Joining;
-        self.ua.offer(now, caller, Some(offer));
+        // Where it did not wait for the answer to its early offer, that one is still asked about.
+        if !self.ua.is_offering(caller) {
+            let offer = call.caller_has.next(offer, Role::Offer);
+            self.ua.offer(now, caller, Some(offer));
+        }
         self.tell_callee(key, Reached::Answered);
     }
 
@@ -82,13 +117,22 @@ impl Engine {
     pub(crate) fn pass_offer(&mut self, now: Instant, key: CallKey, side: Side, leg: LegId) {
         let is_joining = self.is_joining(key);
         let Some(call) = self.calls.get_mut(&key) else { return };
-        let other = call.leg(side.other()).filter(|other| !self.ua.is_offering(*other));
-        let (Some(other), State::Established, Some((request, _)), false) =
-            (other, &call.state, self.ua.offered(leg), is_joining)
+        let is_able = matches!(call.state, State::Established | State::Calling(_));
+        let other = call.only_leg(side.other()).filter(|_| call.only_leg(side) == Some(leg));
+        let (Some(other), true, Some((request, _)), false) =
+            (other, is_able, self.ua.offered(leg), is_joining)
         else {
             // RFC 3261 §14.2, between the parties: one offer at a time, and a transfer's goes first.
             return self.ua.refuse_offer(now, leg, 491);
         };
+        if self.ua.is_offering(other) {
+            return self.ua.refuse_offer(now, leg, 491);
+        }
+        if !self.ua.takes_offer(other) {
+            // RFC 3311 §5.2: what that party has is not settled yet, or it has to be asked first.
+            let status = if self.ua.has_agreed(other) { 504 } else { 500 };
+            return self.ua.refuse_offer(now, leg, status);
+        }
         let request = request.clone();
         let offer = call.pass(side.other(), request.body(), Role::Offer);
         let offer = Some(offer).filter(|offer| !offer.is_empty());
@@ -122,7 +166,7 @@ impl Engine {
     /// A party takes its re-INVITE back: so does the engine, and passes on what the other one then
     /// says.
     pub(crate) fn pass_cancel(&mut self, now: Instant, key: CallKey, side: Side) {
-        if let Some(other) = self.calls.get(&key).and_then(|call| call.leg(side.other())) {
+        if let Some(other) = self.calls.get(&key).and_then(|call| call.only_leg(side.other())) {
             self.ua.cancel_offer(now, other);
         }
     }
@@ -153,8 +197,9 @@ impl Engine {
             return self.on_transfer_offer_accepted(now, transfer, body);
         }
         let Some(call) = self.calls.get_mut(&key) else { return };
-        let (other, errand, call_id) = (call.leg(side.other()), call.errand, call.call_id.clone());
-        if call.state != State::Joining {
+        let other = call.only_leg(side.other());
+        let is_early = other.is_some_and(|other| self.ua.owes_answer(other));
+        if call.state != State::Joining && !is_early {
             let reply = call.pass_reply(side, body);
             if let Some(other) = other {
                 self.ua.accept_offer(now, other, &reply, Some(response));
@@ -166,9 +211,18 @@ impl Engine {
             let failure = Failure::no_description();
             return self.take_down(now, key, Error::Party(Side::Caller, failure));
         };
-        call.state = State::Established;
         let answer = call.pass_reply(side, body);
         self.ua.acknowledge(now, callee, &answer);
+        if !is_early {
+            self.on_joined(now, key);
+        }
+    }
+
+    /// Both have taken the other's description, and answered.
+    fn on_joined(&mut self, now: Instant, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        call.state = State::Established;
+        let (errand, call_id) = (call.errand, call.call_id.clone());
         self.tell(key, Change::Established);
         if let Some(errand) = errand {
             self.progress(errand, Side::Callee, &call_id, Step::Answered);
@@ -198,11 +252,13 @@ impl Engine {
             return self.on_transfer_offer_refused(now, transfer, failure);
         }
         let Some(call) = self.calls.get_mut(&key) else { return };
-        if call.state == State::Joining {
+        let other = call.only_leg(side.other());
+        let is_early = other.is_some_and(|other| self.ua.owes_answer(other));
+        if call.state == State::Joining || is_early {
             return self.take_down(now, key, Error::Party(side, failure));
         }
         call.has(side).refused();
-        if let Some(other) = call.leg(side.other()) {
+        if let Some(other) = other {
             self.ua.refuse_offer(now, other, told(failure.status));
         }
         self.advance(now, key);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sip::{Headers, Method, Name, Request};
 
+use super::early::Early;
 use super::inside::Passing;
 use super::redirect::Redirect;
 use super::reliable::Reliable;
@@ -55,6 +56,7 @@ pub(super) struct Leg {
     pub(super) session: Option<Session>,
     /// Reliable provisional responses, if there are any.
     pub(super) reliable: Option<Box<Reliable>>,
+    pub(super) early: Early,
     /// What our BYE or CANCEL will say of the end.
     pub(super) parting: Option<Box<Parting>>,
     /// Where else our INVITE may go.
@@ -175,6 +177,7 @@ impl Leg {
             replaces: false,
             session: None,
             reliable: None,
+            early: Early::None,
             parting: None,
             redirect: None,
             released: false,

@@ -6,6 +6,7 @@
 //! [`hang_up`](UserAgent::hang_up) that is all its user hears of it.
 
 mod answer;
+mod early;
 mod event;
 mod inside;
 mod invite;
@@ -298,6 +299,7 @@ impl UserAgent {
             (Purpose::Invite | Purpose::Register, 401 | 407)
                 if self.authenticate(now, owner, &response) => {}
             (Purpose::Invite, 300..) if self.is_redirected(owner, &response) => {}
+            (Purpose::Invite, 421) if self.ask_reliably(now, owner, &response) => {}
             (Purpose::Invite, 422) if self.ask_for_longer(now, owner, &response) => {}
             (Purpose::Refresh, 200..=299) => self.on_refreshed(now, owner.leg, &response),
             (Purpose::Refresh | Purpose::Offer, 422) => {

@@ -114,6 +114,7 @@ impl UserAgent {
                     return false;
                 }
                 (*current, *provisional) = (branch, false);
+                leg.forget_early();
                 leg.dialog.local_seq = seq;
                 leg.hop.clone()
             }
