@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use engine::phone::{Answer, Notify, OnOffer, OnRefer, Phone};
 use engine::{CommandId, Config, Mode, Side, Step, Target};
+use sip::{Message, Method};
 use world::{CALLEE, CALLER, Fate, World, transfers};
 
 #[test]
@@ -19,7 +20,8 @@ fn whatever_happens_every_command_ends_once_and_nothing_is_left() {
     }
     let seeds =
         std::env::var("SEEDS").map_or(20_000, |seeds| seeds.parse().expect("SEEDS is a number"));
-    let (mut outcomes, mut changes, mut moved) = ([0_u64; 2], [0_u64; 2], 0_u64);
+    let (mut outcomes, mut changes) = ([0_u64; 2], [0_u64; 2]);
+    let (mut moved, mut updated) = (0_u64, 0_u64);
     for seed in 0..seeds {
         let world =
             std::panic::catch_unwind(|| run(seed)).unwrap_or_else(|_| panic!("SEED={seed}"));
@@ -27,6 +29,7 @@ fn whatever_happens_every_command_ends_once_and_nothing_is_left() {
             outcomes[usize::from(result.is_ok())] += 1;
         }
         moved += world.transferred;
+        updated += updates(&world);
         for (_, step, _) in &world.progress {
             changes[0] += u64::from(*step == Step::Held);
             changes[1] += u64::from(*step == Step::Unheld);
@@ -34,11 +37,25 @@ fn whatever_happens_every_command_ends_once_and_nothing_is_left() {
     }
     println!("{seeds} seeds: {} commands succeeded, {} failed", outcomes[1], outcomes[0]);
     println!("{} legs put on hold, {} taken back", changes[0], changes[1]);
-    println!("{moved} parties became another one");
+    println!("{moved} parties became another one, {updated} took an offer in an UPDATE early");
     // A simulation in which everything fails, or nothing does, tests little.
     assert!(outcomes.iter().all(|count| *count * 10 > seeds), "lopsided: {outcomes:?}");
     assert!(changes.iter().all(|count| *count * 50 > seeds), "nobody is held: {changes:?}");
     assert!(moved * 50 > seeds, "nobody is transferred: {moved}");
+    assert!(updated * 50 > seeds, "no early offer is passed on: {updated}");
+}
+
+/// How many offers in UPDATEs the engine has passed on before the call was answered, and were taken:
+/// in established calls it sends re-INVITEs.
+fn updates(world: &World) -> u64 {
+    let is_taken = |(from, message): &&(usize, Message)| {
+        matches!(message, Message::Response(response)
+            if *from != 0
+                && response.status == 200
+                && response.cseq().method == Method::Update
+                && !response.body().is_empty())
+    };
+    world.sent.iter().filter(is_taken).count() as u64
 }
 
 /// SplitMix64: small, and the same everywhere.

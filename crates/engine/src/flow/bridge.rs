@@ -12,8 +12,8 @@
 
 use std::time::Instant;
 
-use sip::Response;
 use sip::sdp::Sdp;
+use sip::{Method, Response};
 
 use crate::call::{Call, CallKey, State};
 use crate::description::{Description, Role};
@@ -129,8 +129,12 @@ impl Engine {
             return self.ua.refuse_offer(now, leg, 491);
         }
         if !self.ua.takes_offer(other) {
-            // RFC 3311 §5.2: what that party has is not settled yet, or it has to be asked first.
-            let status = if self.ua.has_agreed(other) { 504 } else { 500 };
+            // RFC 3311 §5.2: what that party has is not settled yet, or its user has to be asked.
+            let status = match (request.method, self.ua.has_agreed(other)) {
+                (Method::Invite, _) => 491,
+                (_, true) => 504,
+                (_, false) => 500,
+            };
             return self.ua.refuse_offer(now, leg, status);
         }
         let request = request.clone();

@@ -214,12 +214,15 @@ impl Engine {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let (errand, call_id) = (call.errand, call.call_id.clone());
         let media = if sdp.is_empty() { Reached::Ringing } else { Reached::EarlyMedia };
+        if self.ua.has_agreed(leg) && !sdp.is_empty() {
+            call.has(Side::Callee).accepted();
+        }
         // One dialog can have one answer only (RFC 3261 §13.2.1): that of the phone that answers.
         let sdp = if call.fork.is_wide() { Bytes::new() } else { sdp };
         if self.ua.owes_answer(leg) {
             self.pass_early_offer(now, key, leg, response, &sdp);
         } else {
-            self.pass_progress(now, key, leg, response, &sdp);
+            self.pass_progress(now, key, response, &sdp);
         }
         if let Some(errand) = errand {
             let step = if sdp.is_empty() { Step::Ringing } else { Step::EarlyMedia };
@@ -229,18 +232,8 @@ impl Engine {
     }
 
     /// The callee rings, with the answer to the caller's offer or without.
-    fn pass_progress(
-        &mut self,
-        now: Instant,
-        key: CallKey,
-        leg: LegId,
-        response: &sip::Response,
-        sdp: &[u8],
-    ) {
+    fn pass_progress(&mut self, now: Instant, key: CallKey, response: &sip::Response, sdp: &[u8]) {
         let Some(call) = self.calls.get_mut(&key) else { return };
-        if self.ua.has_agreed(leg) && !response.body().is_empty() && !sdp.is_empty() {
-            call.has(Side::Callee).accepted();
-        }
         if let Some(caller) = call.caller.filter(|_| !call.joins) {
             // What a caller has agreed to before the answer is changed by an offer only.
             let sdp = if self.ua.has_agreed(caller) { b"" } else { sdp };
@@ -270,7 +263,7 @@ impl Engine {
             }
             Some(_) | None => {
                 self.defer(now, leg, response.body());
-                self.pass_progress(now, key, leg, response, b"");
+                self.pass_progress(now, key, response, b"");
             }
         }
     }

@@ -144,7 +144,7 @@ impl UserAgent {
     /// What the description in a reliable response means, and whether its PRACK goes at once: with
     /// the body that is returned.
     pub(super) fn takes_description(&mut self, id: LegId, response: &Response) -> Described {
-        let body = Bytes::copy_from_slice(response.body());
+        let body = description(response);
         let nothing = Described { sdp: Bytes::new(), prack: Some(Bytes::new()) };
         let Some(leg) = self.legs.get_mut(&id) else { return nothing };
         let State::Inviting { offered, .. } = leg.state else { return nothing };
@@ -176,7 +176,7 @@ impl UserAgent {
     /// What the description in a 2xx to our INVITE means, after what went before it. With it the
     /// leg's peer is known.
     pub(super) fn takes_answer(&mut self, id: LegId, response: &Response) -> Accepted {
-        let body = Bytes::copy_from_slice(response.body());
+        let body = description(response);
         let Some(leg) = self.legs.get_mut(&id) else { return Accepted::Plain(body) };
         let State::Inviting { offered, .. } = leg.state else { return Accepted::Plain(body) };
         if leg.dialog.remote_tag.as_deref().is_some_and(|tag| Some(tag) != response.to_tag()) {
@@ -236,6 +236,13 @@ impl UserAgent {
         let bytes = super::invite::finish(writer, Some(body));
         let _ = self.transactions.request(now, branch, Method::Prack, hop, bytes, owner);
     }
+}
+
+/// The description in a response; bodies of other kinds are none.
+pub(super) fn description(response: &Response) -> Bytes {
+    let is_sdp = |kind: &str| kind.eq_ignore_ascii_case("application/sdp");
+    let is_described = response.content_type().is_none_or(is_sdp);
+    Bytes::copy_from_slice(if is_described { response.body() } else { b"" })
 }
 
 /// What a reliable provisional response brings.

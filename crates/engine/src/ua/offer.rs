@@ -123,8 +123,8 @@ impl UserAgent {
     /// Refuses the peer's re-INVITE: the session stays as it is.
     pub fn refuse_offer(&mut self, now: Instant, id: LegId, status: u16) {
         if let Some((key, request, source)) = self.take_offer(now, id) {
-            // RFC 3311 §5.2: it was taken back because somebody has to be asked.
-            let is_late = status == 487 && request.method == Method::Update;
+            // RFC 3311 §5.2: it was taken back because somebody has to be asked, or does not answer.
+            let is_late = matches!(status, 408 | 487) && request.method == Method::Update;
             let status = if is_late { 504 } else { status };
             self.refuse_request(now, key, &request, source, status);
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sip::{Headers, Name, Request, Response};
 
-use super::early::Early;
+use super::early::{Early, description};
 use super::leg::State;
 use super::{Cause, Failure, LegId, Owner, UserAgent};
 use crate::ids::Branch;
@@ -255,7 +255,7 @@ impl UserAgent {
         let number = response.number(Name::RSeq);
         let (Some(number), true) = (number, response.has_token(Name::Require, "100rel")) else {
             let is_first = matches!(leg.early, Early::None);
-            return Some(Bytes::copy_from_slice(if is_first { response.body() } else { b"" }));
+            return Some(if is_first { description(response) } else { Bytes::new() });
         };
         // The next one may not come before its offer is answered (§3).
         if matches!(leg.early, Early::Owed { .. }) {

@@ -364,7 +364,7 @@ fn a_transfer_may_go_to_a_phone_that_makes_its_offer_while_it_rings() {
         w.phones[OTHER].behaviour.reliable = true;
         w.phones[OTHER].behaviour.early_media = true;
         w.phones[OTHER].behaviour.answer = after(3000);
-        // It was asked for it by a 421.
+        // As if it had asked for it with a 421.
         w.rewrite = Some(Box::new(|from, to, text| match (from, to) {
             (0, 3) if text.starts_with("INVITE") && !text.contains("100rel") => {
                 text.replacen("Supported: replaces", "Supported: replaces, 100rel", 1)
