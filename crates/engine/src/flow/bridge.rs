@@ -125,7 +125,9 @@ impl Engine {
             // RFC 3261 §14.2, between the parties: one offer at a time, and a transfer's goes first.
             return self.ua.refuse_offer(now, leg, 491);
         };
-        if self.ua.is_offering(other) {
+        // An UPDATE, as it is before the answer, asks for no offer.
+        let is_askable = !request.body().is_empty() || call.state == State::Established;
+        if !is_askable || self.ua.is_offering(other) {
             return self.ua.refuse_offer(now, leg, 491);
         }
         if !self.ua.takes_offer(other) {

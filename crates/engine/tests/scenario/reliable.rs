@@ -314,6 +314,32 @@ fn a_bridged_caller_that_does_not_take_it_ends_the_call_before_it_is_answered() 
 }
 
 #[test]
+fn a_bridged_caller_may_hold_the_call_while_the_callee_rings_and_ask_for_an_offer_later() {
+    let world = play(|w| {
+        reliable(w);
+        w.phones[CALLEE].behaviour.early_media = true;
+        w.phones[CALLEE].behaviour.answer = after(6000);
+        w.start(engine::Mode::Bridge);
+        w.run_until(3000);
+        w.hold(CALLER, true);
+        w.run_until(4000);
+        let update = w.sent_request(0, Method::Update);
+        assert!(update.body().ends_with(b"a=sendonly\r\n"), "{}", w.ladder);
+        w.draw_from_here();
+        w.ask_for_offer(CALLER);
+        w.run_until(4100);
+        assert!(w.ladder.to_string().contains("491 Request Pending"), "{}", w.ladder);
+        w.run_until(20_000);
+        assert_eq!(calls(w), [1, 1, 0], "{}", w.ladder);
+        w.hang_up(CALLER);
+    });
+    let empty = world.sent.iter().any(|(_, message)| {
+        is_request(message, Method::Update) && message.headers().body().is_empty()
+    });
+    assert!(!empty, "an UPDATE asks for nothing\n{}", world.ladder);
+}
+
+#[test]
 fn a_call_is_put_on_hold_and_taken_back_before_it_is_answered() {
     check(
         |w| {
