@@ -153,6 +153,14 @@ impl Call {
         }
     }
 
+    /// The leg of a party, also of a callee whose only phone rings.
+    pub(crate) fn only_leg(&self, side: Side) -> Option<LegId> {
+        match side {
+            Side::Caller => self.caller,
+            Side::Callee => self.callee.or(self.fork.only()),
+        }
+    }
+
     pub(crate) fn clear(&mut self, side: Side) {
         match side {
             Side::Caller => self.caller = None,

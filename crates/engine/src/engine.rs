@@ -402,8 +402,9 @@ fn leg_of(event: &ua::Event) -> Option<LegId> {
     use ua::Event as E;
     match event {
         E::Incoming(leg)
-        | E::Progress(leg, _)
-        | E::Answered(leg, _)
+        | E::Progress(leg, ..)
+        | E::AnsweredEarly(leg, _)
+        | E::Answered(leg, ..)
         | E::Acknowledged(leg, _)
         | E::Offered(leg)
         | E::OfferCancelled(leg)

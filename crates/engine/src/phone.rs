@@ -322,12 +322,17 @@ impl Phone {
 
     /// Puts the other party on hold, or takes the call back.
     pub fn hold(&mut self, now: Instant, call: LegId, held: bool) {
-        let Some(state) = self.calls.get_mut(&call) else { return };
-        state.version += 1;
-        let version = state.version;
-        let direction = if held { Direction::SendOnly } else { Direction::SendRecv };
-        let offer = self.description(version, direction);
-        self.ua.offer(now, call, Some(offer));
+        if let Some(offer) = self.new_offer(call, held) {
+            self.ua.offer(now, call, Some(offer));
+        }
+        self.run(now);
+    }
+
+    /// Offers the other party what it may send, in an UPDATE, also before the call is answered
+    /// (RFC 3311).
+    pub fn update(&mut self, now: Instant, call: LegId, held: bool) {
+        let offer = self.new_offer(call, held);
+        offer.into_iter().for_each(|offer| self.ua.update(now, call, offer));
         self.run(now);
     }
 
@@ -375,10 +380,16 @@ impl Phone {
     fn on_event(&mut self, now: Instant, event: Event) {
         match event {
             Event::Incoming(id) => self.on_call(now, id),
-            Event::Progress(id, response) => self.report(now, id, response.status, false),
-            Event::Answered(id, response) => {
+            Event::Progress(id, response, sdp) => {
+                if self.ua.owes_answer(id) {
+                    let answer = self.answer_to(id, &sdp);
+                    self.ua.acknowledge(now, id, &answer);
+                }
+                self.report(now, id, response.status, false);
+            }
+            Event::Answered(id, response, sdp) => {
                 self.report(now, id, response.status, true);
-                let answer = self.answer_to(id, response.body());
+                let answer = self.answer_to(id, &sdp);
                 self.ua.acknowledge(now, id, &answer);
                 self.established(id);
                 self.leave(now, id);
@@ -418,7 +429,10 @@ impl Phone {
                 let offer = self.description(version, Direction::SendRecv);
                 self.ua.offer(now, id, Some(offer));
             }
-            Event::OfferRefused(..) | Event::ReferAnswered(..) | Event::Notified(..) => {}
+            Event::AnsweredEarly(..)
+            | Event::OfferRefused(..)
+            | Event::ReferAnswered(..)
+            | Event::Notified(..) => {}
         }
     }
 
@@ -437,7 +451,9 @@ impl Phone {
             self.ua.prefer_reliable();
         }
         self.ua.progress(now, id, 180, b"", None);
-        if self.behaviour.early_media && !offer.is_empty() {
+        // Without an offer in the INVITE it is one of ours, which must arrive (RFC 3262 §5).
+        let may_offer = self.behaviour.reliable && self.ua.takes_early_offer(id);
+        if self.behaviour.early_media && (!offer.is_empty() || may_offer) {
             let answer = self.answer_to(id, &offer);
             self.ua.progress(now, id, 183, &answer, None);
         }
@@ -481,7 +497,11 @@ impl Phone {
     fn pick_up(&mut self, now: Instant, id: LegId) {
         let Some((request, _)) = self.ua.invitation(id) else { return };
         let offer = request.body().to_vec();
-        let answer = self.answer_to(id, &offer);
+        // RFC 6337 §3.1.1: what was agreed before is not said again.
+        let answer = match self.ua.has_agreed(id) {
+            true => Bytes::new(),
+            false => self.answer_to(id, &offer),
+        };
         self.ua.accept(now, id, &answer, None);
     }
 
@@ -558,6 +578,14 @@ impl Phone {
         if self.calls.remove(&id).is_some() {
             self.events.push_back(PhoneEvent::Closed(id, cause));
         }
+    }
+
+    fn new_offer(&mut self, call: LegId, held: bool) -> Option<Bytes> {
+        let state = self.calls.get_mut(&call)?;
+        state.version += 1;
+        let version = state.version;
+        let direction = if held { Direction::SendOnly } else { Direction::SendRecv };
+        Some(self.description(version, direction))
     }
 
     /// Our answer to an offer, or our offer when there is none.

@@ -60,6 +60,14 @@ impl Fork {
         self.ringing.len() > 1
     }
 
+    /// The one phone that may still answer, if there is no other.
+    pub(crate) fn only(&self) -> Option<LegId> {
+        match self.ringing[..] {
+            [leg] => Some(leg),
+            _ => None,
+        }
+    }
+
     pub(crate) fn has(&self, leg: LegId) -> bool {
         self.ringing.contains(&leg)
     }

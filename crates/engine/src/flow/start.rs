@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sip::{Method, Response};
+use sip::Method;
 
 use crate::call::{CallKey, Errand};
 use crate::description::Description;
@@ -158,7 +158,7 @@ impl Engine {
                 offer: Some(offer.clone()),
                 headers: &headers,
                 passed: None,
-                reliable: false,
+                reliable: true,
             },
         );
         let legs = match legs {
@@ -198,14 +198,11 @@ impl Engine {
         let Some(start) = self.starts.get_mut(&command) else { return };
         let call_id = start.helper_call_id.clone();
         match event {
-            ua::Event::Progress(_, response) => {
-                let step =
-                    if response.body().is_empty() { Step::Ringing } else { Step::EarlyMedia };
+            ua::Event::Progress(_, _, sdp) => {
+                let step = if sdp.is_empty() { Step::Ringing } else { Step::EarlyMedia };
                 self.progress(command, Side::Caller, &call_id, step);
             }
-            ua::Event::Answered(leg, response) => {
-                self.on_caller_answered(now, command, leg, &response)
-            }
+            ua::Event::Answered(leg, _, sdp) => self.on_caller_answered(now, command, leg, &sdp),
             ua::Event::ReferAnswered(_, Ok(())) => self.on_refer_accepted(now, command),
             ua::Event::ReferAnswered(_, Err(failure)) => {
                 if start.phase == (Phase::Referring { accepted: false }) {
@@ -242,6 +239,7 @@ impl Engine {
             ua::Event::Inside(leg, key) => self.ua.answer_inside(now, leg, key, 480),
             ua::Event::Notified(_, None)
             | ua::Event::Incoming(_)
+            | ua::Event::AnsweredEarly(..)
             | ua::Event::Redirected(..)
             | ua::Event::Acknowledged(..)
             | ua::Event::OfferCancelled(_)
@@ -252,20 +250,14 @@ impl Engine {
         }
     }
 
-    fn on_caller_answered(
-        &mut self,
-        now: Instant,
-        command: CommandId,
-        leg: LegId,
-        response: &Response,
-    ) {
+    fn on_caller_answered(&mut self, now: Instant, command: CommandId, leg: LegId, sdp: &[u8]) {
         let Some(start) = self.starts.get_mut(&command) else { return };
         let others = start.fork.answered(leg);
         start.helper = Some(leg);
         let (call_id, mode) = (start.helper_call_id.clone(), start.request.mode);
         self.stop_ringing(now, others);
         self.progress(command, Side::Caller, &call_id, Step::Answered);
-        if response.body().is_empty() {
+        if sdp.is_empty() {
             // RFC 3264 §5: without an answer there is nothing to talk with.
             let failure = Failure::no_description();
             return self.fail_start(now, command, Error::Party(Side::Caller, failure));

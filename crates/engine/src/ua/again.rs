@@ -38,6 +38,7 @@ impl UserAgent {
                 match (owner.purpose, &mut leg.state, &mut leg.offer) {
                     (Purpose::Invite, State::Inviting { branch: now, provisional, .. }, _) => {
                         (*now, *provisional) = (branch, false);
+                        leg.forget_early();
                     }
                     (Purpose::Offer, State::Established, Offer::Sent { branch: now, .. })
                         if !self.transactions.is_cancelled(*now) =>

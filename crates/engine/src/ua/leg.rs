@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sip::{Headers, Method, Name, Request};
 
+use super::early::Early;
 use super::inside::Passing;
 use super::redirect::Redirect;
 use super::reliable::Reliable;
@@ -59,6 +60,7 @@ pub(super) struct Leg {
     pub(super) least_session: u32,
     /// Reliable provisional responses, if there are any.
     pub(super) reliable: Option<Box<Reliable>>,
+    pub(super) early: Early,
     /// What our BYE or CANCEL will say of the end.
     pub(super) parting: Option<Box<Parting>>,
     /// Where else our INVITE may go.
@@ -180,6 +182,7 @@ impl Leg {
             session: None,
             least_session: MIN_SESSION_SECONDS,
             reliable: None,
+            early: Early::None,
             parting: None,
             redirect: None,
             released: false,

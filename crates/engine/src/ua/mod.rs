@@ -8,6 +8,7 @@
 mod again;
 mod answer;
 mod capabilities;
+mod early;
 mod event;
 mod inside;
 mod invite;
@@ -297,6 +298,7 @@ impl UserAgent {
             (Purpose::Invite | Purpose::Register, 401 | 407)
                 if self.authenticate(now, owner, &response) => {}
             (Purpose::Invite, 300..) if self.is_redirected(owner, &response) => {}
+            (Purpose::Invite, 421) if self.ask_reliably(now, owner, &response) => {}
             (Purpose::Invite | Purpose::Offer | Purpose::Refresh, 422)
                 if self.ask_for_longer(now, owner, &response) => {}
             (Purpose::Refresh, 200..=299) => self.on_refreshed(now, owner.leg, &response),

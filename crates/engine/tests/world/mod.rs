@@ -286,6 +286,15 @@ impl World {
         self.drain();
     }
 
+    /// The same in an UPDATE, also in calls that are not answered.
+    pub(crate) fn update(&mut self, phone: usize, held: bool) {
+        let now = self.now;
+        for call in self.phones[phone].calls() {
+            self.phones[phone].update(now, call, held);
+        }
+        self.drain();
+    }
+
     /// Lets a phone ask the other party of each of its calls for a new offer.
     pub(crate) fn ask_for_offer(&mut self, phone: usize) {
         let now = self.now;
@@ -418,7 +427,7 @@ impl World {
     }
 
     fn step(&mut self, at: Instant) {
-        assert!(at >= self.now, "time went back");
+        assert!(at >= self.now, "time went back\n{}", self.ladder);
         self.now = at;
         let due = self.in_flight.first_key_value().filter(|((due, _), _)| *due <= at);
         if due.is_some() {

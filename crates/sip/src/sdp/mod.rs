@@ -9,7 +9,9 @@ mod parts;
 use std::net::IpAddr;
 
 pub use self::arrange::{arranged, rejecting, restored};
-pub use self::edit::{inactive_audio, with_direction, with_directions, with_origin, with_version};
+pub use self::edit::{
+    inactive_answer, inactive_audio, with_direction, with_directions, with_origin, with_version,
+};
 use self::parts::{Line, Parts};
 use crate::error::{ErrorKind, ParseError};
 use crate::header::cseq::decimal;

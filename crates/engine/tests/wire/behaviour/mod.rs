@@ -4,6 +4,7 @@
 mod accepting;
 mod calling;
 mod dialog;
+mod early;
 mod framing;
 mod parting;
 mod passing;

@@ -12,14 +12,14 @@ fn placed() -> Call {
 }
 
 /// A reliable provisional answer of the callee.
-fn reliable(call: &Call, status: &str, number: u32) -> Draft {
+pub(super) fn reliable(call: &Call, status: &str, number: u32) -> Draft {
     Draft::answer(&call.outgoing, status, "callee")
         .set("Require", "100rel")
         .set("RSeq", number.to_string())
 }
 
 /// Gives the engine the callee's reliable answer, whose PRACK the callee answers. What the caller gets.
-fn passed(call: &mut Call, answer: Draft) -> Sent {
+pub(super) fn passed(call: &mut Call, answer: Draft) -> Sent {
     let sent = call.wire.receive(CALLEE, answer);
     let acknowledged = Draft::answer(&the(&sent, "PRACK"), "200 OK", "");
     assert_eq!(log(&call.wire.receive(CALLEE, acknowledged)), "");
@@ -27,7 +27,7 @@ fn passed(call: &mut Call, answer: Draft) -> Sent {
 }
 
 /// The caller's acknowledgement of a provisional answer; `seq` is its own number.
-fn prack(answer: &Sent, seq: u32) -> Draft {
+pub(super) fn prack(answer: &Sent, seq: u32) -> Draft {
     let uri = answer.text("Contact");
     Draft::request("PRACK", uri.trim_matches(['<', '>']), CALLER)
         .branch(&format!("z9hG4bK-prack-{seq}"))
