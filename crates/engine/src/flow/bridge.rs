@@ -142,7 +142,9 @@ impl Engine {
         let other = call.only_leg(side.other()).filter(|_| is_able && is_party);
         let is_taken = other.is_some_and(|other| self.ua.takes_offer(other));
         let is_alone = call.leg(side.other()).is_none() && (call.joins || !is_calling);
-        if is_alone && !is_joining && !is_taken {
+        // An offer of ours that waits out a glare comes first.
+        let is_asked = is_joining || call.has(side).proposed().is_some();
+        if is_alone && !is_asked && !is_taken {
             let answer = call.has(side).reply(request.body());
             return self.answer_offer(now, leg, answer);
         }

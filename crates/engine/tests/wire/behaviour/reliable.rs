@@ -146,3 +146,18 @@ fn a_caller_may_require_reliable_answers_but_nothing_that_nobody_knows() {
     let sent = crate::wire::Wire::new().receive(CALLER, invite().set("Require", "100rel, x"));
     assert_eq!(the(&sent, "420").texts("Unsupported"), ["100rel", "x"]);
 }
+
+#[test]
+fn a_callee_that_answers_after_it_was_given_up_is_hung_up_by_a_number_above_that_of_the_prack() {
+    let mut call = placed();
+    let sent = call.wire.receive(CALLEE, reliable(&call, "180 Ringing", 1));
+    let prack = the(&sent, "PRACK");
+    // The caller is silent, too: 32 s until the CANCEL, and 32 s for the answer to the INVITE.
+    call.wire.run_for(Duration::from_secs(80));
+    let sent = call.wire.receive(CALLEE, &call.answer);
+    let number = |request: &Sent| -> u32 {
+        let seq = request.text("CSeq");
+        seq.split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
+    };
+    assert!(number(&the(&sent, "BYE")) > number(&prack), "RFC 3261 §12.2.2: else it is 500");
+}
