@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::future::Future;
 use std::io::{Write as _, stderr};
 use std::net::{TcpListener, UdpSocket};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
@@ -23,27 +23,40 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 /// machine that is busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A program from the distribution that a test drives.
+/// A program of others that a test drives.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Tool {
     /// The softphone `baresip`, 1.0 or later.
     Baresip,
+    /// PJSIP's Python binding.
+    Pjsip,
     /// The traffic generator `sipp`, 3.6 or later.
     Sipp,
 }
 
 impl Tool {
-    fn program(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Baresip => "baresip",
+            Self::Pjsip => "PJSIP",
             Self::Sipp => "sipp",
         }
     }
 
     fn is_installed(self) -> bool {
-        let path = env::var_os("PATH").unwrap_or_default();
-        env::split_paths(&path).any(|directory| directory.join(self.program()).is_file())
+        match self {
+            Self::Pjsip => pjsip_python().is_file(),
+            Self::Baresip | Self::Sipp => {
+                let path = env::var_os("PATH").unwrap_or_default();
+                env::split_paths(&path).any(|directory| directory.join(self.name()).is_file())
+            }
+        }
     }
+}
+
+/// The Python that has PJSIP's binding, where `make tools` puts it.
+pub(crate) fn pjsip_python() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.lab/pjsip/bin/python3")
 }
 
 /// Whether this machine can run a test that needs `tools`.
@@ -55,13 +68,13 @@ impl Tool {
 /// When a tool is missing and `CI` is set.
 pub(crate) fn can_use(tools: &[Tool]) -> bool {
     let missing: Vec<&str> =
-        tools.iter().filter(|tool| !tool.is_installed()).map(|tool| tool.program()).collect();
+        tools.iter().filter(|tool| !tool.is_installed()).map(|tool| tool.name()).collect();
     if missing.is_empty() {
         return true;
     }
     let test = thread::current().name().unwrap_or("an interop test").to_owned();
     let why = format!(
-        "{test} needs {}, not found in PATH; `make tools` installs it",
+        "{test} needs {}, which is not here; `make tools` installs it",
         missing.join(" and ")
     );
     assert!(env::var_os("CI").is_none_or(|ci| ci.is_empty()), "{why}");

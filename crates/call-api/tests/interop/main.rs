@@ -1,4 +1,5 @@
-//! Call API against phones that nobody here wrote: baresip and sipp, over real sockets on loopback.
+//! Call API against phones that nobody here wrote: baresip, PJSIP and sipp, over real sockets on
+//! loopback.
 //!
 //! Scenario and simulation tests prove the engine in virtual time, against peers that share its
 //! authors. These tests are the foreign judge: a real process of ours, real processes of theirs,
@@ -10,7 +11,9 @@ mod call_start;
 mod call_start_failures;
 mod client;
 mod lab;
+mod phone;
 mod phones_alone;
+mod pjsip;
 mod registered;
 mod server;
 mod sipp;
