@@ -42,11 +42,11 @@ pub(crate) enum Fate {
 }
 
 /// Decides the fate of each datagram: sender's and receiver's lane, and its text.
-pub(crate) type Network = Box<dyn FnMut(usize, usize, &Message) -> Fate>;
+pub(crate) type Network = Box<dyn FnMut(usize, usize, &Message) -> Fate + Send>;
 
 /// Changes a datagram on its way: sender's and receiver's lane, and its text. For phones that
 /// misbehave in ways that no [`engine::phone::Behaviour`] has.
-pub(crate) type Rewrite = Box<dyn FnMut(usize, usize, &str) -> String>;
+pub(crate) type Rewrite = Box<dyn FnMut(usize, usize, &str) -> String + Send>;
 
 pub(crate) struct World {
     pub(crate) now: Instant,
@@ -204,10 +204,13 @@ impl World {
         held: bool,
         timeout: Option<Duration>,
     ) -> CommandId {
-        let name = if held { "CallHold" } else { "CallUnHold" };
-        let whom = side.map_or(String::new(), |side| format!(" {side:?}").to_lowercase());
+        self.change_hold(HoldRequest { call_id: call_id.to_owned(), side, held, timeout })
+    }
+
+    pub(crate) fn change_hold(&mut self, request: HoldRequest) -> CommandId {
+        let name = if request.held { "CallHold" } else { "CallUnHold" };
+        let whom = request.side.map_or(String::new(), |side| format!(" {side:?}").to_lowercase());
         let command = self.command(&format!("> {name}{whom}"));
-        let request = HoldRequest { call_id: call_id.to_owned(), side, held, timeout };
         self.engine.hold(self.now, command, request);
         self.drain();
         command
