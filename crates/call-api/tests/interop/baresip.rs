@@ -175,6 +175,11 @@ impl Phone for Baresip {
         self.wait_event("CALL_CLOSED").await
     }
 
+    async fn transfer_fails(&mut self, call_id: &str, status: u64) {
+        let why = self.wait_event_of(call_id, "TRANSFER_FAILED").await.why;
+        assert!(why.starts_with(&status.to_string()), "{why}");
+    }
+
     /// The event of it may come before the remote control is there: the display tells.
     async fn registers(&mut self, succeeds: bool) {
         let shown = if succeeds { "OK" } else { "ERR" };
@@ -315,6 +320,8 @@ fn write_settings(directory: &Path, account: &Account, ports: Ports) -> io::Resu
             "<sip:{name}@127.0.0.1:{at}>;regint={refresh};audio_codecs=pcmu,pcma;answermode={answer}{more}\n"
         ),
     )?;
+    // Without a jitter buffer, as the one of baresip 1.0 goes deaf when somebody else sends on, whose
+    // sequence numbers are lower.
     // An interface is named by its address: baresip finds no IPv4 address under "lo".
     let config = format!(
         "sip_listen 127.0.0.1:{sip}\n\
@@ -329,6 +336,7 @@ fn write_settings(directory: &Path, account: &Account, ports: Ports) -> io::Resu
          ausrc_channels 1\n\
          auplay_channels 1\n\
          rtp_ports {media}-{media_end}\n\
+         jitter_buffer_delay 0-0\n\
          module_path {MODULES}\n\
          module g711.so\n\
          module aufile.so\n\

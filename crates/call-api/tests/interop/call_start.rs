@@ -40,11 +40,11 @@ with_each_phone! {
     }
 
     async fn a_caller_that_refuses_refer_is_bridged<P>() {
-        a_caller_that_cannot_be_referred_is_bridged::<P>("caller-refuses-refer-405").await;
+        a_caller_that_cannot_be_referred_is_bridged::<P>("refuses-refer").await;
     }
 
     async fn a_caller_that_forgets_a_refer_is_bridged<P>() {
-        a_caller_that_cannot_be_referred_is_bridged::<P>("caller-accepts-refer-then-silence").await;
+        a_caller_that_cannot_be_referred_is_bridged::<P>("accepts-refer-then-silence").await;
     }
 }
 

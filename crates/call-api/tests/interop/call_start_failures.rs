@@ -21,15 +21,15 @@ with_each_phone! {
     }
 
     async fn a_caller_that_refuses_refer_is_named_in_the_error<P>() {
-        let failure = json!({"kind": "sip_failure", "origin": "caller", "sip_code": 405});
+        let failure = json!({"kind": "sip_failure", "origin": "caller", "sip_code": 603});
         let messages = ["Started", "CALL_ANSWER", "Error", "Ended"];
-        a_caller_fails::<P>("caller-refuses-refer-405", &messages, SIP_FAILURE, failure).await;
+        a_caller_fails::<P>("refuses-refer", &messages, SIP_FAILURE, failure).await;
     }
 
     async fn a_caller_that_forgets_a_refer_is_named_in_the_error<P>() {
         let failure = json!({"kind": "timeout", "origin": "caller"});
         let messages = ["Started", "CALL_ANSWER", "TRANSFER_ACCEPT", "Error", "Ended"];
-        a_caller_fails::<P>("caller-accepts-refer-then-silence", &messages, TIMEOUT, failure).await;
+        a_caller_fails::<P>("accepts-refer-then-silence", &messages, TIMEOUT, failure).await;
     }
 
     async fn a_caller_that_declines_is_named_in_the_error<P>() {

@@ -6,12 +6,21 @@
 //! and only what a user would notice is asserted. Each test names the programs it needs
 //! (`make tools` installs them) and takes ports of its own, so tests may run side by side.
 
+mod attended_transfer;
 mod baresip;
+mod blind_transfer;
+mod call_end;
 mod call_start;
 mod call_start_failures;
 mod client;
+mod established;
+mod examples;
+#[path = "../flows/mod.rs"]
+mod flows;
+mod hold;
 mod lab;
 mod phone;
+mod phone_transfer;
 mod phones_alone;
 mod pjsip;
 mod registered;

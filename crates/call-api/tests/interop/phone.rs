@@ -101,6 +101,8 @@ pub(crate) trait Phone: Sized {
     async fn closes(&mut self) -> Shown;
     async fn closes_call(&mut self, call_id: &str) -> Shown;
     async fn hears(&mut self, digit: char);
+    /// A transfer that it asked for fails, with this status.
+    async fn transfer_fails(&mut self, call_id: &str, status: u64);
     /// Its registration succeeds or fails.
     async fn registers(&mut self, succeeds: bool);
 
@@ -126,9 +128,18 @@ pub(crate) trait Phone: Sized {
 /// Each hears the digit that the other presses, in the call that has this Call-ID at both. A test
 /// takes another digit each time.
 pub(crate) async fn talk(one: &mut impl Phone, other: &mut impl Phone, call_id: &str, digit: char) {
-    one.press(call_id, digit).await;
+    talk_in((one, call_id), (other, call_id), digit).await;
+}
+
+/// The same, where the call has a Call-ID of its own at each.
+pub(crate) async fn talk_in(
+    (one, call_of_one): (&mut impl Phone, &str),
+    (other, call_of_other): (&mut impl Phone, &str),
+    digit: char,
+) {
+    one.press(call_of_one, digit).await;
     other.hears(digit).await;
-    other.press(call_id, digit).await;
+    other.press(call_of_other, digit).await;
     one.hears(digit).await;
 }
 

@@ -118,7 +118,7 @@ async fn sipp_phones_refuse_or_forget_a_refer_and_stay() {
     if !can_use(&[Tool::Baresip, Tool::Sipp]) {
         return;
     }
-    for scenario in ["caller-refuses-refer-405", "caller-accepts-refer-then-silence"] {
+    for scenario in ["refuses-refer", "accepts-refer-then-silence"] {
         let mut server = Baresip::start("server").await;
         let caller = Sipp::start(scenario).await;
         server.dial(&caller.uri("alice")).await;

@@ -167,6 +167,8 @@ def endpoint(options):
     settings.medConfig.clockRate = settings.medConfig.sndClockRate = 8000
     settings.medConfig.noVad = True
     settings.medConfig.ecTailLen = 0
+    # The null device is the clock of all sound: it must not stop between two calls.
+    settings.medConfig.sndAutoCloseTime = -1
     made.libInit(settings)
     transport = pj.TransportConfig()
     transport.port = options.port

@@ -139,6 +139,10 @@ impl Phone for Pjsip {
         self.wait(&format!("the digit {digit}"), wanted).await;
     }
 
+    async fn transfer_fails(&mut self, call_id: &str, status: u64) {
+        assert_eq!(self.transfer_ends(call_id).await, status);
+    }
+
     async fn registers(&mut self, succeeds: bool) {
         let wanted = |event: &Value| event["event"] == "registration";
         let event = self.wait("what became of its registration", wanted).await;
