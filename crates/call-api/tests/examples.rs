@@ -7,10 +7,11 @@ mod flows;
 #[path = "../../engine/tests/world/mod.rs"]
 mod world;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
-use call_api::api::{Command, CommandError};
+use call_api::api::{Command, CommandError, Done};
 use call_api::backend::embedded::translate::{self, Parties};
 use call_api::backend::fake::Fake;
 use call_api::backend::{Backend, Outcome, Progress};
@@ -21,45 +22,64 @@ use call_api::server::connection::Connection;
 use call_api::server::journal::Journal;
 use call_api::server::outbox::{Outbox, Outgoing};
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use world::{CALLEE, CALLER, OTHER, World};
 
-/// An engine and phones, for all commands of a test.
-struct Lab(Mutex<World>);
+/// An engine and phones, for all commands of a test. They live in a thread of their own, as they
+/// cannot go from one to another.
+struct Lab(mpsc::SyncSender<Order>);
+
+type Order = (Command, Progress, oneshot::Sender<Result<Done, CommandError>>);
+
+impl Lab {
+    fn start() -> Self {
+        let (orders, taken) = mpsc::sync_channel::<Order>(1);
+        thread::spawn(move || {
+            let mut world = World::new(1);
+            for (command, progress, done) in taken {
+                done.send(run(&mut world, command, &progress)).unwrap();
+            }
+        });
+        Self(orders)
+    }
+}
 
 impl Backend for Lab {
     fn run(&self, command: Command, progress: Progress) -> Outcome<'_> {
         Box::pin(async move {
-            let world = &mut *self.0.lock().unwrap();
-            let parties = Parties::of(&command);
-            let reported = world.events.len();
-            match command {
-                Command::CallStart(start) => world.start_with(translate::start(start)),
-                Command::CallBlindTransfer(blind) => {
-                    world.transfer(translate::blind_transfer(blind))
-                }
-                Command::CallAttendedTransfer(attended) => {
-                    world.transfer(translate::attended_transfer(attended))
-                }
-                Command::CallHold(hold) => world.change_hold(translate::hold(hold)),
-                Command::CallUnHold(unhold) => world.change_hold(translate::unhold(unhold)),
-                Command::CallEnd(end) => world.end(end.callid.as_str()),
-                Command::Echo(_) => return Err(CommandError::Unsupported("no SIP".to_owned())),
-            };
-            world.run_for(Duration::from_secs(60));
-            for event in &world.events[reported..] {
-                match event {
-                    engine::Event::Progress(_, step) => {
-                        progress.report(translate::progress(step, &parties));
-                    }
-                    engine::Event::Done(_, result) => return translate::outcome(result.clone()),
-                    engine::Event::Call(_) | engine::Event::Registration { .. } => {}
-                    engine::Event::Bug(text) => panic!("{text}"),
-                }
-            }
-            panic!("the command has not ended");
+            let (done, outcome) = oneshot::channel();
+            self.0.send((command, progress, done)).unwrap();
+            outcome.await.unwrap()
         })
     }
+}
+
+fn run(world: &mut World, command: Command, progress: &Progress) -> Result<Done, CommandError> {
+    let parties = Parties::of(&command);
+    let reported = world.events.len();
+    match command {
+        Command::CallStart(start) => world.start_with(translate::start(start)),
+        Command::CallBlindTransfer(blind) => world.transfer(translate::blind_transfer(blind)),
+        Command::CallAttendedTransfer(attended) => {
+            world.transfer(translate::attended_transfer(attended))
+        }
+        Command::CallHold(hold) => world.change_hold(translate::hold(hold)),
+        Command::CallUnHold(unhold) => world.change_hold(translate::unhold(unhold)),
+        Command::CallEnd(end) => world.end(end.callid.as_str()),
+        Command::Echo(_) => return Err(CommandError::Unsupported("no SIP".to_owned())),
+    };
+    world.run_for(Duration::from_secs(60));
+    for event in &world.events[reported..] {
+        match event {
+            engine::Event::Progress(_, step) => {
+                progress.report(translate::progress(step, &parties));
+            }
+            engine::Event::Done(_, result) => return translate::outcome(result.clone()),
+            engine::Event::Call(_) | engine::Event::Registration { .. } => {}
+            engine::Event::Bug(text) => panic!("{text}"),
+        }
+    }
+    panic!("the command has not ended");
 }
 
 struct Client {
@@ -107,9 +127,9 @@ async fn each_command_is_like_its_example_on_a_backend_without_sip() {
 
 #[tokio::test]
 async fn each_command_is_like_its_example_on_the_engine() {
-    let world = World::new(1);
-    let [alice, bob, cindy] = [CALLER, CALLEE, OTHER].map(|phone| world.phones[phone].uri());
-    let mut client = Client::of(Arc::new(Lab(Mutex::new(world))));
+    let phones = World::new(1).phones;
+    let [alice, bob, cindy] = [CALLER, CALLEE, OTHER].map(|phone| phones[phone].uri());
+    let mut client = Client::of(Arc::new(Lab::start()));
     let parties = [("caller", &*alice), ("callee", &*bob)];
 
     let call = client.check("CallStart", &parties).await.unwrap();

@@ -42,11 +42,11 @@ pub(crate) enum Fate {
 }
 
 /// Decides the fate of each datagram: sender's and receiver's lane, and its text.
-pub(crate) type Network = Box<dyn FnMut(usize, usize, &Message) -> Fate + Send>;
+pub(crate) type Network = Box<dyn FnMut(usize, usize, &Message) -> Fate>;
 
 /// Changes a datagram on its way: sender's and receiver's lane, and its text. For phones that
 /// misbehave in ways that no [`engine::phone::Behaviour`] has.
-pub(crate) type Rewrite = Box<dyn FnMut(usize, usize, &str) -> String + Send>;
+pub(crate) type Rewrite = Box<dyn FnMut(usize, usize, &str) -> String>;
 
 pub(crate) struct World {
     pub(crate) now: Instant,
