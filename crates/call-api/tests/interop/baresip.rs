@@ -52,12 +52,13 @@ pub(crate) struct Baresip {
 impl Phone for Baresip {
     const TOOL: Tool = Tool::Baresip;
     const DECLINE: u64 = 486;
+    const STAYS_AFTER_FAILED_TRANSFER: bool = false;
 
     async fn start_as(account: Account) -> Self {
         let ports = Ports::take();
         let name = account.name;
         let home = Home::new(&format!("{name}'s phone"), &["output"]);
-        write_settings(home.path(), &account, ports).expect("the phone's files");
+        write_settings(home.path(), &account, &ports).expect("the phone's files");
         let [stdout, stderr] = home.outputs("output");
         let mut process = Command::new("baresip")
             .arg("-f")
@@ -295,9 +296,9 @@ fn take_message(received: &mut Vec<u8>) -> Option<Value> {
     Some(message)
 }
 
-fn write_settings(directory: &Path, account: &Account, ports: Ports) -> io::Result<()> {
+fn write_settings(directory: &Path, account: &Account, ports: &Ports) -> io::Result<()> {
     let Account { name, answer, .. } = account;
-    let Ports { sip, control, media } = ports;
+    let Ports { sip, control, media, .. } = ports;
     let media_end = ports.media_end();
     let tone = directory.join("tone.wav");
     let tone_path = tone.display();
@@ -307,7 +308,7 @@ fn write_settings(directory: &Path, account: &Account, ports: Ports) -> io::Resu
     };
     let (at, refresh, mut more) = match &account.registrar {
         Some((port, password)) => (*port, 60, format!(";auth_user={name};auth_pass={password}")),
-        None => (sip, 0, String::new()),
+        None => (*sip, 0, String::new()),
     };
     if let Some(proxy) = &account.proxy {
         more += &format!(";outbound=\"{proxy}\"");

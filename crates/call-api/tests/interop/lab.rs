@@ -83,8 +83,8 @@ pub(crate) fn can_use(tools: &[Tool]) -> bool {
     false
 }
 
-/// Ports that belong to one program of one test.
-#[derive(Clone, Copy, Debug)]
+/// Ports that belong to one program of one test, as long as it runs.
+#[derive(Debug)]
 pub(crate) struct Ports {
     /// SIP, and the port above it, which baresip takes for TLS.
     pub(crate) sip: u16,
@@ -92,34 +92,35 @@ pub(crate) struct Ports {
     pub(crate) control: u16,
     /// The first of sixteen ports for RTP and RTCP.
     pub(crate) media: u16,
+    /// Locked: so two test runs at once do not take the same ports.
+    _lock: File,
 }
 
 impl Ports {
-    const BLOCK: u16 = 32;
+    const BLOCK: u16 = 20;
     const FIRST: u16 = 12_000;
     /// Below the ports that Linux hands out on its own (32768 and up), which come and go during a
     /// test.
-    const BLOCKS: u16 = 600;
+    const BLOCKS: u16 = 1000;
 
-    /// Takes a block of ports in which nobody listens and which no other test of this process was
-    /// given.
+    /// Takes a block of ports in which nobody listens and which no other test was given.
     pub(crate) fn take() -> Self {
-        static TAKEN: AtomicU16 = AtomicU16::new(0);
-        // Two test runs at once start far apart.
-        let offset = (std::process::id() % u32::from(Self::BLOCKS)) as u16;
-        loop {
-            let taken = TAKEN.fetch_add(1, Ordering::Relaxed);
-            assert!(taken < Self::BLOCKS, "no free ports left");
-            let base = Self::FIRST + (offset + taken) % Self::BLOCKS * Self::BLOCK;
-            let ports = Self { sip: base, control: base + 4, media: base + 8 };
-            if (base..base + Self::BLOCK).all(is_free) {
-                return ports;
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        for _ in 0..Self::BLOCKS {
+            let base =
+                Self::FIRST + NEXT.fetch_add(1, Ordering::Relaxed) % Self::BLOCKS * Self::BLOCK;
+            let name = env::temp_dir().join(format!("call-api-ports-{base}.lock"));
+            // Another user's file is as good as a lock.
+            let Ok(lock) = File::create(name) else { continue };
+            if lock.try_lock().is_ok() && (base..base + Self::BLOCK).all(is_free) {
+                return Self { sip: base, control: base + 2, media: base + 4, _lock: lock };
             }
         }
+        panic!("no free ports left");
     }
 
     /// The last port for RTP and RTCP.
-    pub(crate) fn media_end(self) -> u16 {
+    pub(crate) fn media_end(&self) -> u16 {
         self.media + 15
     }
 }

@@ -63,6 +63,8 @@ pub(crate) trait Phone: Sized {
     const TOOL: Tool;
     /// The status code with which it declines a call.
     const DECLINE: u64;
+    /// Whether it stays in a call when a transfer that its user asked for has failed, or hangs up.
+    const STAYS_AFTER_FAILED_TRANSFER: bool;
 
     /// Starts a phone and returns when it takes calls.
     async fn start_as(account: Account) -> Self;

@@ -28,6 +28,7 @@ pub(crate) struct Pjsip {
 impl Phone for Pjsip {
     const TOOL: Tool = Tool::Pjsip;
     const DECLINE: u64 = 603;
+    const STAYS_AFTER_FAILED_TRANSFER: bool = true;
 
     async fn start_as(account: Account) -> Self {
         let ports = Ports::take();

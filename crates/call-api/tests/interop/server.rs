@@ -61,7 +61,7 @@ impl Server {
         poll("the server to be healthy", async || {
             let exit = server.process.try_wait().expect("the state of the server's process");
             assert!(exit.is_none(), "the server ended at once: {exit:?}");
-            is_healthy(ports.control).await.then_some(())
+            is_healthy(server.ports.control).await.then_some(())
         })
         .await;
         server
