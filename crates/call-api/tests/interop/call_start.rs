@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::baresip::Baresip;
 use crate::client::Client;
 use crate::lab::{Tool, can_use};
-use crate::phone::{Phone, talk, with_each_phone};
+use crate::phone::{Phone, talk, with_both_phones, with_each_phone};
 use crate::pjsip::Pjsip;
 use crate::server::Server;
 use crate::sipp::Sipp;
@@ -42,7 +42,9 @@ with_each_phone! {
     async fn a_caller_that_refuses_refer_is_bridged<P>() {
         a_caller_that_cannot_be_referred_is_bridged::<P>("refuses-refer").await;
     }
+}
 
+with_both_phones! {
     async fn a_caller_that_forgets_a_refer_is_bridged<P>() {
         a_caller_that_cannot_be_referred_is_bridged::<P>("accepts-refer-then-silence").await;
     }

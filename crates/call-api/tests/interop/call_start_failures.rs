@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::lab::{Tool, can_use};
-use crate::phone::{Account, Phone, with_each_phone};
+use crate::phone::{Account, Phone, with_both_phones, with_each_phone};
 use crate::server::Server;
 use crate::sipp::Sipp;
 
@@ -24,12 +24,6 @@ with_each_phone! {
         let failure = json!({"kind": "sip_failure", "origin": "caller", "sip_code": 603});
         let messages = ["Started", "CALL_ANSWER", "Error", "Ended"];
         a_caller_fails::<P>("refuses-refer", &messages, SIP_FAILURE, failure).await;
-    }
-
-    async fn a_caller_that_forgets_a_refer_is_named_in_the_error<P>() {
-        let failure = json!({"kind": "timeout", "origin": "caller"});
-        let messages = ["Started", "CALL_ANSWER", "TRANSFER_ACCEPT", "Error", "Ended"];
-        a_caller_fails::<P>("accepts-refer-then-silence", &messages, TIMEOUT, failure).await;
     }
 
     async fn a_caller_that_declines_is_named_in_the_error<P>() {
@@ -97,6 +91,14 @@ with_each_phone! {
 
     async fn a_callee_that_never_answers_when_bridged_is_cancelled<P>() {
         a_callee_never_answers::<P>("bridge").await;
+    }
+}
+
+with_both_phones! {
+    async fn a_caller_that_forgets_a_refer_is_named_in_the_error<P>() {
+        let failure = json!({"kind": "timeout", "origin": "caller"});
+        let messages = ["Started", "CALL_ANSWER", "TRANSFER_ACCEPT", "Error", "Ended"];
+        a_caller_fails::<P>("accepts-refer-then-silence", &messages, TIMEOUT, failure).await;
     }
 }
 

@@ -170,3 +170,19 @@ macro_rules! with_each_phone {
     )*};
 }
 pub(crate) use with_each_phone;
+
+/// The same as one test, with both phones at once: for those that wait for a deadline of the server.
+macro_rules! with_both_phones {
+    ($(async fn $name:ident<$phone:ident>() $body:block)*) => {$(
+        #[tokio::test]
+        async fn $name() {
+            async fn judge<$phone: $crate::phone::Phone>() {
+                if $crate::lab::can_use(&[$phone::TOOL]) {
+                    $body
+                }
+            }
+            tokio::join!(judge::<$crate::baresip::Baresip>(), judge::<$crate::pjsip::Pjsip>());
+        }
+    )*};
+}
+pub(crate) use with_both_phones;
