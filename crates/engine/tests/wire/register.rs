@@ -293,6 +293,21 @@ fn what_cannot_or_must_not_be_called_is_not_registered() {
     assert_eq!(registrar.wire.engine.load().registered, 0);
 }
 
+/// As RFC 3261 §19.1.1, table 1, wants it, and PJSIP does it.
+#[test]
+fn a_user_is_registered_whose_to_leaves_our_port_out() {
+    let config = Config { open: true, ..Config::at(address(1, 5080)) };
+    let mut registrar = Registrar { wire: Wire::seeded(config, 1), last: 0 };
+    let to = |registrar: &mut Registrar, aor: &str| {
+        let draft = registrar.draft(&["<sip:bob@192.0.2.20>"]);
+        let draft = draft.start("REGISTER sip:192.0.2.1:5080 SIP/2.0");
+        registrar.send(draft.set("To", format!("<{aor}>")))
+    };
+    assert!(to(&mut registrar, "sip:bob@192.0.2.1").is("200"));
+    assert!(to(&mut registrar, "sip:bob@192.0.2.1:5060").is("404"));
+    assert_eq!(registrar.wire.engine.load().registered, 1);
+}
+
 #[test]
 fn a_closed_engine_without_users_registers_nobody() {
     let mut registrar = Registrar { wire: Wire::with(None, false), last: 0 };

@@ -210,10 +210,13 @@ impl World {
         held: bool,
         timeout: Option<Duration>,
     ) -> CommandId {
-        let name = if held { "CallHold" } else { "CallUnHold" };
-        let whom = side.map_or(String::new(), |side| format!(" {side:?}").to_lowercase());
+        self.change_hold(HoldRequest { call_id: call_id.to_owned(), side, held, timeout })
+    }
+
+    pub(crate) fn change_hold(&mut self, request: HoldRequest) -> CommandId {
+        let name = if request.held { "CallHold" } else { "CallUnHold" };
+        let whom = request.side.map_or(String::new(), |side| format!(" {side:?}").to_lowercase());
         let command = self.command(&format!("> {name}{whom}"));
-        let request = HoldRequest { call_id: call_id.to_owned(), side, held, timeout };
         self.engine.hold(self.now, command, request);
         self.drain();
         command
