@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use call_api::args::with_two_dashes;
 use call_api::backend::embedded::users;
+use call_api::backend::opensips::OpenSips;
 use call_api::config::{self, Config, Loaded, Log};
 use call_api::server::journal::Journal;
 use call_api::{backend, demo, server, telemetry};
@@ -175,6 +176,10 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
 
 /// Where SIP is spoken, and where calls go.
 fn sip_line(config: &Config) -> String {
+    let proxies: Vec<_> = config.mi.proxies().iter().map(ToString::to_string).collect();
+    if !proxies.is_empty() {
+        return format!("made by OpenSIPS at {}", proxies.join(" and "));
+    }
     match &config.sip.uri {
         Some(uri) => format!("{}, every call goes to {uri}", config.sip.listen),
         None => format!("{}, calls go to the host in their URI", config.sip.listen),
@@ -191,11 +196,20 @@ async fn check(Loaded { config, file, warnings }: &Loaded) -> io::Result<()> {
     warnings.iter().for_each(|warning| println!("warning: {warning}"));
     let listener = server::bind(ws_server).await?;
     println!("clients: ws://{}{}", listener.local_addr()?, ws_server.http_path);
-    backend::connect(config, Arc::new(Journal::default())).await?;
+    let journal = Arc::new(Journal::default());
     println!("SIP: {}", sip_line(config));
-    match &config.sip.users {
-        Some(path) => println!("phones: those of the users in {}", path.display()),
-        None => println!("phones: any, when SIP is on loopback"),
+    if config.mi.proxies().is_empty() {
+        backend::connect(config, journal).await?;
+        match &config.sip.users {
+            Some(path) => println!("phones: those of the users in {}", path.display()),
+            None => println!("phones: any, when SIP is on loopback"),
+        }
+    } else {
+        let (lines, is_good) = OpenSips::connect(config, journal).await?.report().await;
+        lines.iter().for_each(|line| println!("{line}"));
+        if !is_good {
+            return Err(io::Error::other("OpenSIPS is not as it has to be: see docs/opensips.md"));
+        }
     }
     telemetry::check(log)?;
     match &log.file_path {

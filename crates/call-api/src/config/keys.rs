@@ -79,9 +79,7 @@ pub(super) const KEYS: &[Key] = &[
         doc: "The same for several OpenSIPS, as a list.",
         expected: "a list of addresses such as [127.0.0.1:8080, 127.0.0.2:8080]",
         set: |config, value| MiUrl::parse_list(value).map(|urls| config.mi.urls = urls),
-        show: |config| {
-            config.mi.urls.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-        },
+        show: |config| config.mi.urls.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
     },
     Key {
         path: "mi.events",

@@ -21,7 +21,8 @@ const DEADLINE: Duration = Duration::from_secs(600);
 pub(crate) struct Client {
     connection: Connection,
     outgoing: Outgoing,
-    pub(crate) commands: Arc<Commands>,
+    pub(crate) backend: Arc<OpenSips>,
+    commands: Arc<Commands>,
     pub(crate) phase: watch::Sender<Phase>,
     pub(crate) transcript: String,
     /// What is shown instead of what differs from run to run.
@@ -45,13 +46,19 @@ impl Client {
         }
         let mut backend = OpenSips::of(proxies);
         backend.found().await;
+        Self::on(backend, journal)
+    }
+
+    /// A server with this backend.
+    pub(crate) fn on(backend: OpenSips, journal: Arc<Journal>) -> Self {
+        let backend = Arc::new(backend);
         let (phase, follow) = watch::channel(Phase::Serving);
         let commands =
-            Arc::new(Commands::new(Arc::new(backend), journal, &Limits::default(), follow));
+            Arc::new(Commands::new(backend.clone(), journal, &Limits::default(), follow));
         let (outbox, outgoing) = Outbox::channel(64 << 20);
         let connection = Connection::new(Arc::clone(&commands), outbox);
         let (transcript, names) = (String::new(), Vec::new());
-        Self { connection, outgoing, commands, phase, transcript, names }
+        Self { connection, outgoing, backend, commands, phase, transcript, names }
     }
 
     /// Sends a request: a method and its parameters, which are an object without its braces.
@@ -95,10 +102,15 @@ impl Client {
         }
     }
 
-    /// The next message as it came.
-    pub(crate) async fn next(&mut self) -> String {
-        let message = timeout(DEADLINE, self.outgoing.messages.recv()).await;
-        message.expect("a message comes").expect("the connection is open").text().to_owned()
+    /// Sends text as it is.
+    pub(crate) fn send(&mut self, text: &str) {
+        self.transcript += &format!("> {text}\n");
+        self.connection.receive(text);
+    }
+
+    /// How many commands have not ended.
+    pub(crate) fn running(&self) -> usize {
+        self.commands.running()
     }
 
     fn write_line(&mut self, message: &str) {

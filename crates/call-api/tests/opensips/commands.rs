@@ -198,7 +198,9 @@ async fn what_opensips_cannot_do_is_said_before_anything_happens() {
 async fn the_invite_shows_who_is_called_and_asks_to_be_answered() {
     let mut script = Script::new(World::default());
     let mut client = Client::of(&mut script).await;
-    let params = format!(r#"{START},"from":"sip:shop@127.0.0.1","display":"The \"Shop\"","auto_answer":true"#);
+    let params = format!(
+        r#"{START},"from":"sip:shop@127.0.0.1","display":"The \"Shop\"","auto_answer":true"#
+    );
     client.run("CallStart", &params).await;
     let mut invite = script.requests("t_uac_dlg").remove(0);
     let headers = invite["headers"].as_str().unwrap();
@@ -215,7 +217,8 @@ async fn the_invite_shows_who_is_called_and_asks_to_be_answered() {
         Answer-Mode: Auto
         Call-Info: <sip:call-api.invalid>;answer-after=0
         Alert-Info: <http://call-api.invalid>;info=alert-autoanswer
-    "#]].assert_eq(&headers);
+    "#]]
+    .assert_eq(&headers);
     assert_eq!(invite["ruri"], "sip:alice@127.0.0.1");
     assert_eq!(invite["next_hop"], "sip:127.0.0.1:5060");
     assert!(invite["body"].as_str().unwrap().contains("a=inactive"));

@@ -7,4 +7,11 @@
 
 mod client;
 mod commands;
+mod contract;
+mod faults;
+mod in_flight;
+mod proxies;
+mod replay;
 mod script;
+mod sockets;
+mod watching;

@@ -129,27 +129,44 @@ struct State {
 #[derive(Clone)]
 pub(crate) struct Script {
     state: Arc<Mutex<State>>,
-    arrivals: Arc<Mutex<Option<mpsc::Sender<Arrival>>>>,
+    /// What is on its way to us.
+    network: Arc<Mutex<Option<mpsc::Sender<Arrival>>>>,
 }
+
+/// More than any test has on its way.
+const NETWORK: usize = 100_000;
 
 impl Script {
     pub(crate) fn new(world: World) -> Self {
         let state = State { world, ..State::default() };
-        Self { state: Arc::new(Mutex::new(state)), arrivals: Arc::default() }
+        Self { state: Arc::new(Mutex::new(state)), network: Arc::default() }
     }
 
     /// Our end of the link to it.
     pub(crate) fn link(&mut self) -> Link {
         let (link, far) = Link::pair("script", "udp:127.0.0.1:5070", Ipv4Addr::LOCALHOST.into());
+        self.serve(far);
+        link
+    }
+
+    /// Answers what comes from us.
+    pub(crate) fn serve(&mut self, far: FarEnd) {
         let FarEnd { mut requests, arrivals } = far;
-        *self.arrivals.lock().unwrap() = Some(arrivals);
+        let (network, mut arriving) = mpsc::channel(NETWORK);
+        *self.network.lock().unwrap() = Some(network);
+        tokio::spawn(async move {
+            while let Some(arrival) = arriving.recv().await {
+                if arrivals.send(arrival).await.is_err() {
+                    return;
+                }
+            }
+        });
         let script = self.clone();
         tokio::spawn(async move {
             while let Some(request) = requests.recv().await {
                 script.request(serde_json::from_str(&request.text).unwrap());
             }
         });
-        link
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -163,8 +180,8 @@ impl Script {
 
     /// Sends raw bytes.
     pub(crate) async fn send(&self, arrival: Arrival) {
-        let arrivals = self.arrivals.lock().unwrap().clone().unwrap();
-        arrivals.send(arrival).await.unwrap();
+        let network = self.network.lock().unwrap().clone().unwrap();
+        network.send(arrival).await.unwrap();
     }
 
     /// The requests of a method that it has read.
@@ -237,7 +254,8 @@ impl Script {
     /// Sends an event, if it is subscribed to.
     pub(crate) fn event(&self, name: &str, params: Value) {
         let mut state = self.state();
-        let is_subscribed = state.subscriptions.get(name).is_some_and(|until| *until > Instant::now());
+        let is_subscribed =
+            state.subscriptions.get(name).is_some_and(|until| *until > Instant::now());
         let kind = match &params["new_state"] {
             Value::Number(number) => number.to_string(),
             _ => params["state"].as_str().unwrap_or_default().to_owned(),
@@ -263,15 +281,14 @@ impl Script {
     }
 
     fn arrive(&self, arrival: Arrival, after: Duration) {
-        let arrivals = self.arrivals.lock().unwrap().clone().unwrap();
+        let network = self.network.lock().unwrap().clone().unwrap();
         if after.is_zero() {
-            // The order of a queue that is never full here is that of a network without loss.
-            arrivals.try_send(arrival).unwrap();
+            network.try_send(arrival).unwrap();
             return;
         }
         tokio::spawn(async move {
             sleep(after).await;
-            let _ = arrivals.send(arrival).await;
+            let _ = network.send(arrival).await;
         });
     }
 
@@ -377,7 +394,8 @@ impl Script {
                 None => json!({"code": 404, "message": "No such dialog"}),
             };
         }
-        let (index, counter) = (params["index"].as_u64().unwrap(), params["counter"].as_u64().unwrap());
+        let (index, counter) =
+            (params["index"].as_u64().unwrap(), params["counter"].as_u64().unwrap());
         let page = state.dialogs.iter().skip(index as usize).take(counter as usize);
         json!({"count": state.dialogs.len(), "Dialogs": page.map(show).collect::<Vec<_>>()})
     }
@@ -417,7 +435,11 @@ impl Script {
         tokio::spawn(async move {
             script.advance(&dialog, 2);
             if world.passes_provisional {
-                script.answer(&id, "t_uac_dlg", json!({"Status": "180 Ringing", "Message": "Via: x\r\n\r\n"}));
+                script.answer(
+                    &id,
+                    "t_uac_dlg",
+                    json!({"Status": "180 Ringing", "Message": "Via: x\r\n\r\n"}),
+                );
             }
             match world.caller {
                 Phone::Answers(after) => {
@@ -432,7 +454,11 @@ impl Script {
                 Phone::Refuses(status, after) => {
                     sleep(after).await;
                     script.advance(&dialog, 5);
-                    script.answer(&id, "t_uac_dlg", json!({"Status": status, "Message": "Reason: Q.850;cause=17\r\n\r\n"}));
+                    script.answer(
+                        &id,
+                        "t_uac_dlg",
+                        json!({"Status": status, "Message": "Reason: Q.850;cause=17\r\n\r\n"}),
+                    );
                 }
                 Phone::Rings => {}
             }
@@ -467,7 +493,8 @@ impl Script {
         };
         self.answer(id, "call_transfer", json!("Accepted"));
         let others = params["transfer_callid"].as_str().map(str::to_owned);
-        let destination = params["destination"].as_str().unwrap_or("sip:cindy@127.0.0.1").to_owned();
+        let destination =
+            params["destination"].as_str().unwrap_or("sip:cindy@127.0.0.1").to_owned();
         let script = self.clone();
         tokio::spawn(async move {
             script.referred(world, old, callid, leg, others, destination).await;
@@ -557,7 +584,10 @@ impl Script {
         let action = if is_hold { "hold" } else { "unhold" };
         let tell = |leg: usize, state: &str| {
             let leg = ["caller", "callee"][leg];
-            self.event("E_CALL_HOLD", json!({"callid": callid, "leg": leg, "action": action, "state": state}));
+            self.event(
+                "E_CALL_HOLD",
+                json!({"callid": callid, "leg": leg, "action": action, "state": state}),
+            );
         };
         legs.iter().for_each(|leg| tell(*leg, "start"));
         self.answer(id, method, json!("OK"));
@@ -585,7 +615,9 @@ impl Script {
         let state = self.state();
         let callid = params["callid"].as_str().unwrap();
         if world.is_old && params.get("leg").is_some() {
-            return Err(json!({"code": -32602, "message": "Invalid params", "data": "Too few or too many parameters"}));
+            return Err(
+                json!({"code": -32602, "message": "Invalid params", "data": "Too few or too many parameters"}),
+            );
         }
         let found = state.dialogs.iter().find(|(_, d)| d.callid == callid && d.state < 5);
         let Some((id, dialog)) = found else {

@@ -360,9 +360,9 @@ async fn is_there(proxy: &WeakProxy, id: &str, callid: &str) -> Option<bool> {
         Ok(answer) => {
             let listed = Listed::read(&answer["Dialog"]);
             // Another dialog of the same Call-ID hides this one: it is taken for alive.
-            Some(listed.is_none_or(|listed| {
-                listed.id != id || listed.state != DialogState::Deleted
-            }))
+            Some(
+                listed.is_none_or(|listed| listed.id != id || listed.state != DialogState::Deleted),
+            )
         }
         Err(MiError::Refused { code: 404, .. }) => Some(false),
         // Not known, so nothing is said.

@@ -24,11 +24,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::sync::watch;
 
 use self::dialogs::Found;
 use self::hold::Change;
 use self::link::Link;
+use self::mi::{Method, Names};
 pub use self::proxy::{Proxy, Settings};
 use self::stop::Stop;
 use self::transfer::Transfer;
@@ -83,6 +85,33 @@ impl OpenSips {
             }
         }
         Self { proxies, next: AtomicUsize::new(0), given_up: Arc::new(watch::Sender::new(false)) }
+    }
+
+    /// What each proxy is and lacks, a line each, and whether commands can use them all.
+    pub async fn report(&self) -> (Vec<String>, bool) {
+        let (mut lines, mut is_good) = (Vec::new(), true);
+        for proxy in &self.proxies {
+            let health = proxy.health();
+            if let Some(why) = health.down {
+                lines.push(format!("OpenSIPS at {}: {why}", proxy.name));
+                is_good = false;
+                continue;
+            }
+            let version = proxy.ask(Method::Version, json!({})).await.unwrap_or_default();
+            let version = version["Server"].as_str().unwrap_or("of an unknown version").to_owned();
+            lines.push(format!("OpenSIPS at {}: {version}", proxy.name));
+            for event in &health.lacks {
+                lines
+                    .push(format!("  has no event {event}, or cannot send it to {}", proxy.events));
+            }
+            let lacks = proxy.lacks().await;
+            for method in &lacks {
+                let name = method.name(Names::Old);
+                lines.push(format!("  does not know {name}: load {}", method.module()));
+            }
+            is_good &= health.lacks.is_empty() && lacks.is_empty();
+        }
+        (lines, is_good)
     }
 
     /// Waits until it is known which proxies can be used, for a moment at most.

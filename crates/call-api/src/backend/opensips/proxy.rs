@@ -12,7 +12,7 @@ use super::dialogs::Dialogs;
 use super::events::{Happened, WATCH_BOUND, Watchers};
 use super::link::{Arrival, Link};
 use super::mi::in_flight::InFlight;
-use super::mi::{Answer, Ask, Method, MiError, Names};
+use super::mi::{Answer, Ask, METHOD_NOT_FOUND, Method, MiError, Names};
 use super::upkeep;
 use crate::api::{CallId, CommandError};
 use crate::backend::EventSink;
@@ -32,6 +32,8 @@ pub struct Proxy {
     pub(super) name: Arc<str>,
     /// Its dialogs.
     pub(super) dialogs: Arc<Dialogs>,
+    /// The socket that it sends events to.
+    pub(super) events: Arc<str>,
     /// Where SIP requests to it go: `sip:127.0.0.1:5060`.
     pub(super) sip: Arc<str>,
     orders: mpsc::Sender<Order>,
@@ -89,6 +91,7 @@ impl Proxy {
         let proxy = Self {
             name: Arc::clone(&link.name),
             dialogs: Arc::new(dialogs),
+            events: Arc::clone(&events),
             sip,
             orders,
             health: follow,
@@ -152,6 +155,18 @@ impl Proxy {
         // A task that has ended drops `answer`, which is an answer.
         let _ = self.orders.send(Order::Ask(ask)).await;
         (provisionals, answered)
+    }
+
+    /// What it does not know of that commands need. Without parameters none of it does anything.
+    pub(super) async fn lacks(&self) -> Vec<Method> {
+        let mut lacks = Vec::new();
+        for method in Method::NEEDED {
+            let answer = self.ask(method, serde_json::json!({})).await;
+            if answer.is_err_and(|error| error.code() == Some(METHOD_NOT_FOUND)) {
+                lacks.push(method);
+            }
+        }
+        lacks
     }
 
     /// Whether it has a dialog with this Call-ID.

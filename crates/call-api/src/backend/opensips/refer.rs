@@ -30,20 +30,27 @@ pub(super) struct Referral<'a> {
     watch: &'a mut Watch,
     old: CallId,
     tracker: Tracker,
+    /// Whether the request for it may be lost.
+    is_unsure: bool,
 }
 
 impl<'a> Referral<'a> {
     /// `watch` tells of the dialog `old`.
     pub(super) fn new(proxy: &'a Proxy, watch: &'a mut Watch, old: &CallId) -> Self {
-        Self { proxy, watch, old: old.clone(), tracker: Tracker::new(old.clone()) }
+        let tracker = Tracker::new(old.clone());
+        Self { proxy, watch, old: old.clone(), tracker, is_unsure: false }
     }
 
     /// Sends the REFER.
-    pub(super) async fn send(&self, params: Value) -> Result<(), CommandError> {
+    pub(super) async fn send(&mut self, params: Value) -> Result<(), CommandError> {
         let sent = self.proxy.ask(Method::Transfer, params).await;
         match sent {
+            Ok(_) => Ok(()),
             // It may have been sent: what the dialog keeps of it will show.
-            Ok(_) | Err(MiError::NoAnswer) => Ok(()),
+            Err(MiError::NoAnswer) => {
+                self.is_unsure = true;
+                Ok(())
+            }
             Err(error) => Err(failure(self.proxy, Method::Transfer, error)),
         }
     }
@@ -113,6 +120,9 @@ impl<'a> Referral<'a> {
         match self.proxy.ask(Method::Dialogs, json!({"callid": self.old})).await {
             Ok(answer) => match Listed::read(&answer["Dialog"]) {
                 Some(listed) if listed.state == DialogState::Deleted => self.tracker.old_ended(),
+                Some(listed) if self.is_unsure && listed.transfer_leg.is_none() => {
+                    Verdict::Failed(Failure::NotSent)
+                }
                 Some(listed) => self.tracker.old_listed(&listed, steps),
                 None => Verdict::Open,
             },
@@ -131,13 +141,13 @@ async fn until(moment: Option<Instant>) {
 }
 
 /// A failed transfer as an error. `referred` got the REFER, `called` is who it was to call.
-pub(super) fn transfer_error(
-    failure: Failure,
-    referred: Origin,
-    called: Origin,
-) -> CommandError {
+pub(super) fn transfer_error(failure: Failure, referred: Origin, called: Origin) -> CommandError {
     let declined = |origin, what: &str| CommandError::Declined { origin, what: what.to_owned() };
     match failure {
+        Failure::NotSent => {
+            let why = "OpenSIPS did not take the request to transfer the call".to_owned();
+            CommandError::BackendUnavailable(why)
+        }
         Failure::Refused => declined(referred, "it refused the REFER, or did not answer it"),
         // What the embedded engine says of a party that hung up before the call was up.
         Failure::OldEnded => {

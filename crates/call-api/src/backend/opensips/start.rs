@@ -243,7 +243,8 @@ impl Helper<'_> {
 
     /// Sends the caller to the callee, and waits until they talk.
     async fn refer(&mut self) -> Result<(), CommandError> {
-        let Self { proxy, progress, caller, callee, callid, watch, new, talks, waits_for, .. } = self;
+        let Self { proxy, progress, caller, callee, callid, watch, new, talks, waits_for, .. } =
+            self;
         let mut referral = Referral::new(proxy, watch, callid);
         let params = json!({"callid": callid, "leg": "callee", "destination": callee});
         match referral.send(params).await {
@@ -270,8 +271,8 @@ impl Helper<'_> {
             }
         };
         let answered = referral.follow(step).await;
-        let answered = answered
-            .map_err(|failure| transfer_error(failure, Origin::Caller, Origin::Callee))?;
+        let answered =
+            answered.map_err(|failure| transfer_error(failure, Origin::Caller, Origin::Callee))?;
         report(EventKind::Answered, Side::Callee, callee, &answered);
         *talks = Some(answered);
         referral.acknowledged().await;

@@ -54,6 +54,8 @@ pub(super) enum Verdict {
 /// Why a transfer failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
+    /// The proxy was never asked to: the request is lost.
+    NotSent,
     /// The phone refused the REFER, or never answered it.
     Refused,
     /// The dialog of the REFER ended before there was a new one.
@@ -98,25 +100,21 @@ impl Tracker {
     /// Takes an event of the old dialog or the new one.
     pub(super) fn event(&mut self, event: &Happened, steps: &mut Vec<Step>) -> Verdict {
         match event {
-            Happened::Transfer(event) if event.callid == self.old.as_str() => {
-                match &event.state {
-                    TransferState::Start => {
-                        self.start(&event.new_callid, steps);
-                        Verdict::Open
-                    }
-                    TransferState::Ok => {
-                        self.start(&event.new_callid, steps);
-                        self.answered()
-                    }
-                    TransferState::Notify(status) => {
-                        self.notified(&event.new_callid, status, steps)
-                    }
-                    TransferState::Fail(status) => {
-                        self.start(&event.new_callid, steps);
-                        self.failed(status.clone())
-                    }
+            Happened::Transfer(event) if event.callid == self.old.as_str() => match &event.state {
+                TransferState::Start => {
+                    self.start(&event.new_callid, steps);
+                    Verdict::Open
                 }
-            }
+                TransferState::Ok => {
+                    self.start(&event.new_callid, steps);
+                    self.answered()
+                }
+                TransferState::Notify(status) => self.notified(&event.new_callid, status, steps),
+                TransferState::Fail(status) => {
+                    self.start(&event.new_callid, steps);
+                    self.failed(status.clone())
+                }
+            },
             Happened::Dialog(event) if event.callid == self.old.as_str() => {
                 self.old_ended |= event.state == DialogState::Deleted;
                 Verdict::Open

@@ -165,7 +165,9 @@ impl Running<'_> {
                 Ok(_) => {}
                 // A phone has hung up itself.
                 Err(error) if error.code() == Some(404) => {}
-                Err(error) => tracing::warn!(%callid, %error, "a call that was transferred may be left"),
+                Err(error) => {
+                    tracing::warn!(%callid, %error, "a call that was transferred may be left")
+                }
             }
         }
     }

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -93,7 +93,11 @@ impl Client {
         self.finish(connection, response).await
     }
 
-    async fn finish(&self, connection: Connection, response: Response<Incoming>) -> io::Result<Bytes> {
+    async fn finish(
+        &self,
+        connection: Connection,
+        response: Response<Incoming>,
+    ) -> io::Result<Bytes> {
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_ANSWER);
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();

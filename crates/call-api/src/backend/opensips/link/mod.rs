@@ -77,7 +77,8 @@ impl Link {
     ///
     /// When the proxy's name has no address, or a socket of ours cannot be bound.
     pub async fn open(url: &MiUrl, events: Option<EventListen>, index: u16) -> io::Result<Self> {
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("mi.url {url}: {error}"));
+        let named =
+            |error: io::Error| io::Error::new(error.kind(), format!("mi.url {url}: {error}"));
         let proxy = match url {
             MiUrl::Udp(authority) | MiUrl::Http(authority, _) => {
                 Some(resolve(authority).await.map_err(named)?)

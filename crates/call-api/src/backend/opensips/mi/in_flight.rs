@@ -90,14 +90,8 @@ impl InFlight {
             let _ = answer.send(Err(MiError::Full));
             return;
         }
-        let id = self.enter(Entry {
-            method,
-            params,
-            deadline,
-            answer,
-            provisional,
-            timer: deadline,
-        });
+        let id =
+            self.enter(Entry { method, params, deadline, answer, provisional, timer: deadline });
         self.waiting.push_back(id);
     }
 

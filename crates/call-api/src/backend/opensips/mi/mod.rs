@@ -30,8 +30,6 @@ pub enum Method {
     Unhold,
     /// Subscribe a socket to an event, or renew that.
     Subscribe,
-    /// What events there are.
-    Events,
     /// Since when the proxy runs.
     Uptime,
     /// Its version.
@@ -49,6 +47,16 @@ pub enum Names {
 }
 
 impl Method {
+    /// What commands cannot do without.
+    pub const NEEDED: [Self; 6] = [
+        Self::SendRequest,
+        Self::Dialogs,
+        Self::EndDialog,
+        Self::Transfer,
+        Self::Hold,
+        Self::Unhold,
+    ];
+
     /// Its name on the wire.
     #[must_use]
     pub fn name(self, names: Names) -> &'static str {
@@ -67,8 +75,6 @@ impl Method {
             (Names::New, Self::Unhold) => "callops:unhold",
             (Names::Old, Self::Subscribe) => "event_subscribe",
             (Names::New, Self::Subscribe) => "event:subscribe",
-            (Names::Old, Self::Events) => "events_list",
-            (Names::New, Self::Events) => "event:list",
             (Names::Old | Names::New, Self::Uptime) => "uptime",
             (Names::Old | Names::New, Self::Version) => "version",
         }
@@ -81,7 +87,7 @@ impl Method {
             Self::SendRequest => "tm",
             Self::Dialogs | Self::EndDialog => "dialog",
             Self::Transfer | Self::Hold | Self::Unhold => "callops",
-            Self::Subscribe | Self::Events | Self::Uptime | Self::Version => "core",
+            Self::Subscribe | Self::Uptime | Self::Version => "core",
         }
     }
 
@@ -89,7 +95,7 @@ impl Method {
     #[must_use]
     pub fn is_repeatable(self) -> bool {
         match self {
-            Self::Dialogs | Self::Subscribe | Self::Events | Self::Uptime | Self::Version => true,
+            Self::Dialogs | Self::Subscribe | Self::Uptime | Self::Version => true,
             Self::SendRequest | Self::EndDialog | Self::Transfer | Self::Hold | Self::Unhold => {
                 false
             }

@@ -69,7 +69,10 @@ mod tests {
         let to = |id: &str, answer| Reply::To(id.to_owned(), answer);
         let refused =
             |code, message: &str| Err(MiError::Refused { code, message: message.to_owned() });
-        assert_eq!(parse(r#"{"jsonrpc":"2.0","result":"OK","id":"a-1"}"#), to("a-1", Ok(json!("OK"))));
+        assert_eq!(
+            parse(r#"{"jsonrpc":"2.0","result":"OK","id":"a-1"}"#),
+            to("a-1", Ok(json!("OK")))
+        );
         assert_eq!(
             parse(
                 r#"{"jsonrpc":"2.0","error":{"code":404,"message":"Dialog not found"},"id":"a-2"}"#
