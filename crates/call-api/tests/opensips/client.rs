@@ -123,7 +123,9 @@ impl Client {
         let mut parts: Vec<String> = message.split('"').map(str::to_owned).collect();
         for at in 2..parts.len() {
             let name = match parts[at - 2].as_str() {
-                "time" | "created" | "answered" | "established" => "T".to_owned(),
+                "time" | "created" | "answered" | "established" if is_time(&parts[at]) => {
+                    "T".to_owned()
+                }
                 "cursor" | "prev" => "C".to_owned(),
                 "cmd_id" | "subscription" => self.name(&parts[at], &parts[at - 2].clone()),
                 "callid" if parts[at].starts_with("call-api-") => self.name(&parts[at], "helper"),
@@ -146,4 +148,9 @@ impl Client {
         self.names.push((id.to_owned(), name.clone()));
         name
     }
+}
+
+/// `2026-11-23T09:00:00.000Z`
+fn is_time(text: &str) -> bool {
+    text.len() == 24 && text.ends_with('Z')
 }
