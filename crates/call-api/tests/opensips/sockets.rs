@@ -79,36 +79,55 @@ impl Events {
     }
 }
 
-/// `mi_datagram` on UDP.
+/// Somebody who can send datagrams to us.
+struct Stranger {
+    near: UdpSocket,
+    elsewhere: UdpSocket,
+}
+
+impl Stranger {
+    async fn new() -> Self {
+        let near = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        Self { near, elsewhere: UdpSocket::bind("127.0.0.2:0").await.unwrap() }
+    }
+
+    /// Answers before the proxy does, with the right id.
+    async fn answer(&self, request: &[u8], to: SocketAddr) {
+        let id = serde_json::from_slice::<Value>(request).unwrap()["id"].clone();
+        let forged = format!(r#"{{"error":{{"code":404,"message":"forged"}},"id":{id}}}"#);
+        self.near.send_to(forged.as_bytes(), to).await.unwrap();
+    }
+
+    /// Says that what begins has failed.
+    async fn event(&self, event: &[u8], to: &str) {
+        let event = String::from_utf8(event.to_vec()).unwrap();
+        let forged = event.replace(r#""start","status":"""#, r#""fail","status":"603 Forged""#);
+        let Some(to) = to.strip_prefix("udp:") else { return };
+        self.elsewhere.send_to(forged.as_bytes(), to).await.unwrap();
+    }
+}
+
+/// `mi_datagram` on UDP, and a stranger who is always faster.
 async fn udp(behind: Behind) -> (SocketAddr, tokio::task::JoinHandle<()>) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
-    let Behind { requests, mut arrivals, .. } = behind;
+    let Behind { requests, mut arrivals } = behind;
     let task = tokio::spawn(async move {
-        let mut events = Events::new().await;
+        let (mut events, stranger) = (Events::new().await, Stranger::new().await);
         let (mut buffer, mut peer) = (vec![0; 65_535], None);
-        let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let far_stranger = UdpSocket::bind("127.0.0.2:0").await.unwrap();
         loop {
             tokio::select! {
                 received = socket.recv_from(&mut buffer) => {
                     let (length, from) = received.unwrap();
                     peer = Some(from);
                     events.to = subscribed(&buffer[..length]).or(events.to.take());
-                    let request: Value = serde_json::from_slice(&buffer[..length]).unwrap();
-                    // Somebody else answers first, with the right id.
-                    let forged = format!(r#"{{"error":{{"code":404,"message":"forged"}},"id":{}}}"#, request["id"]);
-                    stranger.send_to(forged.as_bytes(), from).await.unwrap();
+                    stranger.answer(&buffer[..length], from).await;
                     read(&requests, &buffer[..length]).await;
                 }
                 Some(arrival) = arrivals.recv() => match arrival {
                     Arrival::Answer(bytes) => drop(socket.send_to(&bytes, peer.unwrap()).await),
                     Arrival::Event(bytes) => {
-                        // Somebody else says that it failed.
-                        let text = String::from_utf8(bytes.clone()).unwrap();
-                        let forged = text.replace("\"start\"", "\"fail\"").replace("\"status\":\"\"", "\"status\":\"603 Forged\"");
-                        let to = events.to.as_deref().unwrap().trim_start_matches("udp:").to_owned();
-                        far_stranger.send_to(forged.as_bytes(), to).await.unwrap();
+                        stranger.event(&bytes, events.to.as_deref().unwrap()).await;
                         events.send(&bytes).await;
                     }
                     Arrival::Gone(_) => return,
@@ -150,31 +169,9 @@ async fn over_udp_and_only_the_proxy_is_listened_to() {
 
 #[tokio::test]
 async fn over_udp_with_events_over_tcp() {
-    let behind = Behind::new();
-    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let address = socket.local_addr().unwrap();
-    let Behind { requests, mut arrivals, .. } = behind;
-    tokio::spawn(async move {
-        let mut events = Events::new().await;
-        let (mut buffer, mut peer) = (vec![0; 65_535], None);
-        loop {
-            tokio::select! {
-                received = socket.recv_from(&mut buffer) => {
-                    let (length, from) = received.unwrap();
-                    peer = Some(from);
-                    events.to = subscribed(&buffer[..length]).or(events.to.take());
-                    read(&requests, &buffer[..length]).await;
-                }
-                Some(arrival) = arrivals.recv() => match arrival {
-                    Arrival::Answer(bytes) => drop(socket.send_to(&bytes, peer.unwrap()).await),
-                    Arrival::Event(bytes) => events.send(&bytes).await,
-                    Arrival::Gone(_) => return,
-                },
-            }
-        }
-    });
-    let url = format!("udp:{address}");
-    assert_starts_a_call(client(&url, Some("tcp:127.0.0.1:0")).await).await;
+    let (address, _task) = udp(Behind::new()).await;
+    let client = client(&format!("udp:{address}"), Some("tcp:127.0.0.1:0")).await;
+    assert_starts_a_call(client).await;
 }
 
 #[tokio::test]
@@ -182,7 +179,7 @@ async fn over_a_unix_socket() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mi.sock");
     let socket = UnixDatagram::bind(&path).unwrap();
-    let Behind { requests, mut arrivals, .. } = Behind::new();
+    let Behind { requests, mut arrivals } = Behind::new();
     tokio::spawn(async move {
         let mut events = Events::new().await;
         let (mut buffer, mut peer) = (vec![0; 65_535], None);
@@ -208,13 +205,16 @@ async fn over_a_unix_socket() {
     assert_starts_a_call(client(&format!("unix:{}", path.display()), None).await).await;
 }
 
+/// Ids of requests, and where their answers go.
+type Waiting = Vec<(Value, mpsc::Sender<Vec<u8>>)>;
+
 #[tokio::test]
 async fn over_http() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let Behind { requests, mut arrivals, .. } = Behind::new();
+    let Behind { requests, mut arrivals } = Behind::new();
     let events = Arc::new(Mutex::new(Events::new().await));
-    let waiting: Arc<Mutex<Vec<(Value, mpsc::Sender<Vec<u8>>)>>> = Arc::default();
+    let waiting: Arc<Mutex<Waiting>> = Arc::default();
     let (answering, subscribing) = (Arc::clone(&waiting), Arc::clone(&events));
     tokio::spawn(async move {
         while let Some(arrival) = arrivals.recv().await {

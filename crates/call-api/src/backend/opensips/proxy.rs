@@ -52,6 +52,20 @@ pub struct Health {
     pub lacks: Vec<&'static str>,
 }
 
+impl Health {
+    /// The proxy cannot be used. Said once in the log.
+    pub(super) fn lose(health: &watch::Sender<Self>, name: &str, why: &str) {
+        let mut was_up = false;
+        health.send_modify(|health| {
+            was_up = health.down.is_none();
+            health.down = Some(why.into());
+        });
+        if was_up {
+            tracing::error!(proxy = name, why, "OpenSIPS is gone");
+        }
+    }
+}
+
 /// What the task is asked to do.
 #[derive(Debug)]
 pub(super) enum Order {
@@ -309,14 +323,7 @@ impl Task {
     }
 
     fn gone(&mut self, why: &str) {
-        let newly = self.health.send_if_modified(|health| {
-            let was_up = health.down.is_none();
-            health.down = Some(why.into());
-            was_up
-        });
-        if newly {
-            tracing::error!(proxy = %self.link.name, why, "OpenSIPS is gone");
-        }
+        Health::lose(&self.health, &self.link.name, why);
         self.in_flight.fail_all(why);
     }
 

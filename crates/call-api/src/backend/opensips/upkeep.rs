@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::dialogs::News;
 use super::mi::{METHOD_NOT_FOUND, Method, MiError, Names};
@@ -14,6 +14,8 @@ use super::proxy::{Health, WeakProxy};
 
 /// Time between questions whether the proxy is still the same.
 const HEALTH: Duration = Duration::from_secs(2);
+/// Time between attempts to find it.
+const PAUSE: Duration = Duration::from_millis(500);
 /// How long a subscription lasts that is not renewed.
 const EXPIRE: Duration = Duration::from_secs(60);
 /// Time between renewals: two may fail.
@@ -33,7 +35,9 @@ pub(super) async fn run(
 ) {
     let mut upkeep = Upkeep { proxy, events, health, news };
     // Ends when nobody holds the proxy.
-    while upkeep.live().await.is_some() {}
+    while upkeep.live().await.is_some() {
+        sleep(PAUSE).await;
+    }
 }
 
 struct Upkeep {
@@ -46,20 +50,13 @@ struct Upkeep {
 impl Upkeep {
     /// Finds the proxy and keeps it usable until it is lost. `None` when it is not used any more.
     async fn live(&mut self) -> Option<()> {
-        let began = Instant::now();
         let up_since = match self.up_since().await? {
             Ok(up_since) => up_since,
-            Err(error) => {
-                self.down(&error);
-                return self.pause(began + HEALTH).await;
-            }
+            Err(error) => return self.lost(&error.to_string()),
         };
         let lacks = match self.subscribe().await? {
             Ok(lacks) => lacks,
-            Err(error) => {
-                self.down(&error);
-                return self.pause(began + HEALTH).await;
-            }
+            Err(error) => return self.lost(&error.to_string()),
         };
         for event in &lacks {
             tracing::error!(proxy = %self.proxy.name, event, "OpenSIPS has no such event, or cannot send it here");
@@ -80,21 +77,21 @@ impl Upkeep {
         loop {
             tokio::select! {
                 () = async { drop(follow.wait_for(|health| health.down.is_some()).await) } => {
-                    return self.pause(Instant::now() + HEALTH / 4).await;
+                    return Some(());
                 }
                 next = self.news.next() => self.news.find_out(next, &self.proxy).await?,
                 () = sleep_until(check) => {
                     check = Instant::now() + HEALTH;
                     match self.up_since().await? {
                         Ok(since) if since == up_since => {}
-                        Ok(_) => return Some(self.restarted()),
-                        Err(error) => return Some(self.down(&error)),
+                        Ok(_) => return self.lost("it was restarted"),
+                        Err(error) => return self.lost(&error.to_string()),
                     }
                 }
                 () = sleep_until(renew) => {
                     renew = Instant::now() + RENEW;
                     if let Err(error) = self.subscribe().await? {
-                        return Some(self.down(&error));
+                        return self.lost(&error.to_string());
                     }
                 }
                 () = sleep_until(list) => {
@@ -139,25 +136,9 @@ impl Upkeep {
         Some(again)
     }
 
-    fn down(&self, error: &MiError) {
-        let newly = self.health.send_if_modified(|health| {
-            let was_up = health.down.is_none();
-            health.down = Some(error.to_string().into());
-            was_up
-        });
-        if newly {
-            tracing::error!(proxy = %self.proxy.name, %error, "OpenSIPS is gone");
-        }
-    }
-
-    fn restarted(&self) {
-        tracing::error!(proxy = %self.proxy.name, "OpenSIPS was restarted");
-        self.health.send_modify(|health| health.down = Some("it was restarted".into()));
-    }
-
-    /// Waits, unless nobody uses the proxy any more.
-    async fn pause(&self, until: Instant) -> Option<()> {
-        sleep_until(until).await;
+    /// It cannot be used, until it is found again.
+    fn lost(&self, why: &str) -> Option<()> {
+        Health::lose(&self.health, &self.proxy.name, why);
         Some(())
     }
 }
