@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::dialogs::Listed;
 use super::events::{DialogState, Status};
@@ -19,6 +19,9 @@ const SETTLE: Duration = Duration::from_millis(500);
 const ORPHAN: Duration = Duration::from_secs(2);
 /// How long the ACK of the new call may take.
 const ACKNOWLEDGED: Duration = Duration::from_secs(1);
+/// How long the ACK is on its way when the proxy tells that the dialog is confirmed: it tells before it
+/// sends, and what we ask for then is sent by another of its processes.
+pub(super) const UNDER_WAY: Duration = Duration::from_millis(20);
 /// Time until it is first asked what became of the REFER; then it doubles …
 const FIRST_LOOK: Duration = Duration::from_millis(200);
 /// … up to this.
@@ -56,7 +59,10 @@ impl<'a> Referral<'a> {
     }
 
     /// Waits until the new call is answered, or will not be.
-    pub(super) async fn follow(&mut self, mut report: impl FnMut(Step)) -> Result<CallId, Failure> {
+    pub(super) async fn follow(
+        &mut self,
+        mut report: impl FnMut(Step),
+    ) -> Result<Option<CallId>, Failure> {
         let mut pause = FIRST_LOOK;
         let mut look = Instant::now() + pause;
         let mut settle: Option<Instant> = None;
@@ -73,7 +79,7 @@ impl<'a> Referral<'a> {
                 () = until(settle) => return Err(self.tracker.settled()),
             };
             for step in steps {
-                if let Step::Started(new) = &step {
+                if let Step::Started(Some(new)) = &step {
                     self.watch.add(self.proxy, new.as_str()).await;
                 }
                 report(step);
@@ -94,8 +100,11 @@ impl<'a> Referral<'a> {
         }
     }
 
-    /// Waits a moment for the ACK of the new call, without which it cannot be held.
+    /// Waits a moment for the ACK of the new call, without which it can be neither held nor transferred.
     pub(super) async fn acknowledged(&mut self) {
+        if self.tracker.new_callid().is_none() {
+            return;
+        }
         let patience = Instant::now() + ACKNOWLEDGED;
         while !self.tracker.is_confirmed() {
             tokio::select! {
@@ -105,6 +114,7 @@ impl<'a> Referral<'a> {
                 () = sleep_until(patience) => return,
             }
         }
+        sleep(UNDER_WAY).await;
     }
 
     /// Asks the proxy what became of it.

@@ -19,14 +19,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::dialogs::HELPER;
 use super::events::{DialogState, Happened};
 use super::mi::{Answer, Method, MiError};
 use super::outcome::{failure, final_response, refusal};
 use super::proxy::{Proxy, Watch};
-use super::refer::{Referral, transfer_error};
+use super::refer::{Referral, UNDER_WAY, transfer_error};
 use super::stop::Stop;
 use super::tracker::Step;
 use crate::api::{
@@ -74,7 +74,7 @@ pub(super) async fn run(
         response: None,
         is_known: false,
         new: None,
-        talks: None,
+        talks: false,
         waits_for: Origin::Caller,
     };
     let outcome = tokio::select! {
@@ -83,8 +83,8 @@ pub(super) async fn run(
     };
     helper.take_down().await;
     match helper.talks {
-        Some(new) => Ok(Done { callid: Some(new) }),
-        None => outcome.map(|()| Done::default()),
+        true => Ok(Done { callid: helper.new }),
+        false => outcome.map(|()| Done::default()),
     }
 }
 
@@ -157,10 +157,10 @@ struct Helper<'a> {
     response: Option<Value>,
     /// Whether the proxy has shown that it has a dialog for it.
     is_known: bool,
-    /// The call to the callee.
+    /// The call to the callee, once there is one that the proxy knows.
     new: Option<CallId>,
-    /// The same, once it is answered.
-    talks: Option<CallId>,
+    /// Whether it is answered.
+    talks: bool,
     /// Whose turn it is.
     waits_for: Origin,
 }
@@ -173,6 +173,7 @@ impl Helper<'_> {
         if !is_acknowledged {
             self.acknowledge().await;
         }
+        sleep(UNDER_WAY).await;
         self.refer().await
     }
 
@@ -256,32 +257,43 @@ impl Helper<'_> {
             }
             sent => sent?,
         }
-        let report = |kind, side, uri: &SipUri, callid: &CallId| {
-            progress.report(Event::new(kind).at(side, uri.clone()).in_call(callid.clone()));
+        let report = |kind, side, uri: &SipUri, callid: Option<&CallId>| {
+            let event = Event::new(kind).at(side, uri.clone());
+            progress.report(match callid {
+                Some(callid) => event.in_call(callid.clone()),
+                None => event,
+            });
         };
         let step = |step| match step {
-            Step::Accepted => report(EventKind::TransferAccepted, Side::Caller, caller, callid),
+            Step::Accepted => {
+                report(EventKind::TransferAccepted, Side::Caller, caller, Some(callid))
+            }
             Step::Progress(sip_code) => {
-                report(EventKind::TransferProgress { sip_code }, Side::Caller, caller, callid);
+                report(
+                    EventKind::TransferProgress { sip_code },
+                    Side::Caller,
+                    caller,
+                    Some(callid),
+                );
             }
             Step::Started(started) => {
                 *waits_for = Origin::Callee;
-                report(EventKind::CallStarted, Side::Callee, callee, &started);
-                *new = Some(started);
+                report(EventKind::CallStarted, Side::Callee, callee, started.as_ref());
+                *new = started;
             }
         };
         let answered = referral.follow(step).await;
         let answered =
             answered.map_err(|failure| transfer_error(failure, Origin::Caller, Origin::Callee))?;
-        report(EventKind::Answered, Side::Callee, callee, &answered);
-        *talks = Some(answered);
+        report(EventKind::Answered, Side::Callee, callee, answered.as_ref());
+        *talks = true;
         referral.acknowledged().await;
         Ok(())
     }
 
     /// Ends what is left: the helper, and the call to the callee if they do not talk.
     async fn take_down(&mut self) {
-        if let (Some(new), None) = (&self.new, &self.talks) {
+        if let (Some(new), false) = (&self.new, self.talks) {
             // A call that ended by itself is not there any more.
             let _ = self.proxy.ask(Method::EndDialog, json!({"dialog_id": new})).await;
         }

@@ -34,8 +34,8 @@ pub(super) enum Step {
     Accepted,
     /// The transferred phone says how far its call is.
     Progress(u16),
-    /// The new call is on its way.
-    Started(CallId),
+    /// The new call is on its way. It has no name where the proxy does not know which it is.
+    Started(Option<CallId>),
 }
 
 /// What is known after an event.
@@ -46,7 +46,7 @@ pub(super) enum Verdict {
     /// It will fail; a better reason may follow soon.
     Failing,
     /// The new call is answered.
-    Answered(CallId),
+    Answered(Option<CallId>),
     /// It is not.
     Failed(Failure),
 }
@@ -174,12 +174,12 @@ impl Tracker {
             && let Some(new) = CallId::parse(new)
         {
             self.new = Some(new.clone());
-            steps.push(Step::Started(new));
+            steps.push(Step::Started(Some(new)));
         }
     }
 
     fn answered(&self) -> Verdict {
-        self.new.clone().map_or(Verdict::Open, Verdict::Answered)
+        self.new.clone().map_or(Verdict::Open, |new| Verdict::Answered(Some(new)))
     }
 
     fn notified(&mut self, new: &str, status: &Status, steps: &mut Vec<Step>) -> Verdict {
@@ -191,7 +191,11 @@ impl Tracker {
             }
             200..300 => {
                 self.start(new, steps);
-                self.answered()
+                // The phone placed the call past the proxy, or did not say what it is for.
+                if self.new.is_none() {
+                    steps.push(Step::Started(None));
+                }
+                Verdict::Answered(self.new.clone())
             }
             // The phone knows what it was answered, also where the event `fail` does not.
             _ => Verdict::Failed(Failure::Answered(status.clone())),
@@ -205,5 +209,39 @@ impl Tracker {
         }
         self.failing = Some(Some(status));
         Verdict::Failing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::events::Transferred;
+    use super::*;
+
+    fn notify(new_callid: &str, code: u16) -> Happened {
+        Happened::Transfer(Transferred {
+            callid: "old".to_owned(),
+            new_callid: new_callid.to_owned(),
+            state: TransferState::Notify(Status { code, reason: String::new() }),
+        })
+    }
+
+    #[test]
+    fn a_phone_is_believed_of_a_call_that_the_proxy_does_not_know() {
+        let mut tracker = Tracker::new(CallId::parse("old").unwrap());
+        let mut steps = Vec::new();
+        assert_eq!(tracker.event(&notify("", 200), &mut steps), Verdict::Answered(None));
+        assert_eq!(steps, [Step::Accepted, Step::Started(None)]);
+    }
+
+    #[test]
+    fn a_phone_is_believed_of_a_call_that_it_could_not_place() {
+        let mut tracker = Tracker::new(CallId::parse("old").unwrap());
+        let mut steps = Vec::new();
+        let Verdict::Failed(Failure::Answered(status)) =
+            tracker.event(&notify("", 503), &mut steps)
+        else {
+            panic!("a NOTIFY of a failure is final");
+        };
+        assert_eq!((status.code, steps), (503, vec![Step::Accepted]));
     }
 }

@@ -138,13 +138,16 @@ impl Running<'_> {
                     .in_call(transfer.callid.clone()),
                 Step::Started(started) => {
                     *waits_for = Origin::Target;
-                    *new = Some(started.clone());
+                    new.clone_from(&started);
                     let event = Event::new(EventKind::CallStarted);
                     let event = match &transfer.destination {
                         Some(destination) => event.at(Side::Callee, destination.clone()),
                         None => event.at_leg(Side::Callee),
                     };
-                    event.in_call(started)
+                    match started {
+                        Some(started) => event.in_call(started),
+                        None => event,
+                    }
                 }
             };
             progress.report(event);
