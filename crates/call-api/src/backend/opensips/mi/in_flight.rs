@@ -1,11 +1,11 @@
 //! The requests that OpenSIPS has not answered yet, as a value: no socket, no clock.
 //!
 //! The socket of `mi_datagram` drops what arrives faster than its one process reads: with Linux's
-//! default of 208 KiB it holds some 90 that ask for a call, as each counts there as 2.3 KiB. So at most [`WINDOW`] are sent that may be unread; others
-//! wait in the order they came. That process answers what it can at once in the order it reads, so
-//! such an answer says that everything before it was read, too. A call that rings is answered much
-//! later; when only such requests stand between us and the end of the window, a fence is sent: one
-//! more request that is answered at once.
+//! default of 208 KiB it holds some 90 that ask for a call, as each counts there as 2.3 KiB. So at
+//! most [`WINDOW`] are sent that may be unread; others wait in the order they came. That process
+//! answers what it can at once in the order it reads, so such an answer says that everything before
+//! it was read, too. A call that rings is answered much later; when only such requests stand between
+//! us and the end of the window, a fence is sent: one more request that is answered at once.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
