@@ -108,7 +108,7 @@ async fn serve(loaded: &Loaded) -> io::Result<()> {
     let address = listener.local_addr()?;
     tracing::info!(file = ?loaded.file, changes = ?config.changes(), "configured");
     tracing::info!("clients: ws://{address}{}", config.ws_server.http_path);
-    tracing::info!("SIP: {}", sip_line(config));
+    tracing::info!("{}", calls_line(config));
     server::serve(listener, config, backend, journal, shutdown).await;
     tracing::info!("stopped");
     Ok(())
@@ -174,15 +174,13 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Where SIP is spoken, and where calls go.
-fn sip_line(config: &Config) -> String {
+/// Who makes the calls; where SIP is spoken, and where calls go.
+fn calls_line(config: &Config) -> String {
     let proxies: Vec<_> = config.mi.proxies().iter().map(ToString::to_string).collect();
-    if !proxies.is_empty() {
-        return format!("made by OpenSIPS at {}", proxies.join(" and "));
-    }
     match &config.sip.uri {
-        Some(uri) => format!("{}, every call goes to {uri}", config.sip.listen),
-        None => format!("{}, calls go to the host in their URI", config.sip.listen),
+        _ if !proxies.is_empty() => format!("calls: made by OpenSIPS at {}", proxies.join(", ")),
+        Some(uri) => format!("SIP: {}, every call goes to {uri}", config.sip.listen),
+        None => format!("SIP: {}, calls go to the host in their URI", config.sip.listen),
     }
 }
 
@@ -197,7 +195,7 @@ async fn check(Loaded { config, file, warnings }: &Loaded) -> io::Result<()> {
     let listener = server::bind(ws_server).await?;
     println!("clients: ws://{}{}", listener.local_addr()?, ws_server.http_path);
     let journal = Arc::new(Journal::default());
-    println!("SIP: {}", sip_line(config));
+    println!("{}", calls_line(config));
     if config.mi.proxies().is_empty() {
         backend::connect(config, journal).await?;
         match &config.sip.users {

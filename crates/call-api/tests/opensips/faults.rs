@@ -10,7 +10,7 @@ use call_api::server::Phase;
 use tokio::time::{Instant, sleep};
 
 use crate::client::Client;
-use crate::script::{OnRefer, Phone, Script, World};
+use crate::script::{OnHold, OnRefer, Phone, Script, World};
 
 const START: &str = r#""caller":"sip:alice@127.0.0.1","callee":"sip:bob@127.0.0.1""#;
 
@@ -237,6 +237,22 @@ async fn a_call_that_rings_is_ended_by_its_call_id() {
     client.until_ended().await;
     assert!(script.dialogs().is_empty(), "{}", client.transcript);
     assert_eq!(client.transcript.matches("Ended").count(), 2, "{}", client.transcript);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_ends_with_the_call_or_with_its_deadline() {
+    let mut script =
+        Script::new(World { on_hold: [OnHold::Agrees, OnHold::Nothing], ..World::default() });
+    let mut client = Client::of(&mut script).await;
+    script.call("talk", "sip:alice@127.0.0.1", "sip:bob@127.0.0.1");
+    client.run("CallHold", r#""callid":"talk","timeout_ms":20000"#).await;
+    assert!(last(&client).contains("callee: no answer in time"), "{}", client.transcript);
+    script.call("ends", "sip:alice@127.0.0.1", "sip:bob@127.0.0.1");
+    client.begin("CallHold", r#""callid":"ends""#);
+    sleep(Duration::from_secs(1)).await;
+    client.run("CallEnd", r#""callid":"ends""#).await;
+    client.until_ended().await;
+    assert!(client.transcript.contains("the call ended"), "{}", client.transcript);
 }
 
 #[tokio::test(start_paused = true)]

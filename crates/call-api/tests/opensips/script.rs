@@ -507,9 +507,13 @@ impl Script {
         legs.iter().for_each(|leg| tell(*leg, "start"));
         self.answer(id, method, json!("OK"));
         for leg in legs {
-            if world.on_hold[leg] == OnHold::Refuses && is_hold {
-                tell(leg, "fail");
-                continue;
+            match world.on_hold[leg] {
+                OnHold::Refuses if is_hold => {
+                    tell(leg, "fail");
+                    continue;
+                }
+                OnHold::Nothing => continue,
+                OnHold::Agrees | OnHold::Refuses => {}
             }
             if asked.contains(&leg)
                 && let Some(dialog) = self.state().dialogs.get_mut(&dialog)

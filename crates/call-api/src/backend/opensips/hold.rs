@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
-use super::events::{Happened, HoldState, leg};
+use super::events::{DialogState, Happened, HoldState, leg};
 use super::mi::{Method, MiError};
 use super::outcome::failure;
 use super::proxy::{Proxy, Watch};
@@ -67,11 +67,13 @@ pub(super) async fn run(
 struct Legs {
     change: Change,
     states: [Option<HoldState>; 2],
+    /// Whether the call is over.
+    ended: bool,
 }
 
 impl Legs {
     fn new(change: Change) -> Self {
-        Self { change, states: [None; 2] }
+        Self { change, states: [None; 2], ended: false }
     }
 
     async fn change(
@@ -102,6 +104,9 @@ impl Legs {
                 event = watch.next() => self.event(&event, progress),
                 () = sleep_until(settled.unwrap_or_else(Instant::now)), if settled.is_some() => {}
             }
+            if self.ended {
+                return Err(CommandError::InvalidState("the call ended".to_owned()));
+            }
             if asked.is_none() {
                 settled = self.settled(settled);
             }
@@ -125,7 +130,14 @@ impl Legs {
     }
 
     fn event(&mut self, event: &Happened, progress: &Progress) {
-        let Happened::Hold(event) = event else { return };
+        let event = match event {
+            Happened::Hold(event) => event,
+            Happened::Dialog(event) => {
+                self.ended |= event.state == DialogState::Deleted;
+                return;
+            }
+            Happened::Transfer(_) => return,
+        };
         if event.is_hold != self.change.held {
             return;
         }
@@ -163,7 +175,7 @@ impl Legs {
 
     /// Whether one phone agreed and the other one did not.
     fn is_half_done(&self) -> bool {
-        self.states.contains(&Some(HoldState::Ok))
+        !self.ended && self.states.contains(&Some(HoldState::Ok))
     }
 
     /// Who has not answered yet.

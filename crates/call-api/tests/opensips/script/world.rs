@@ -32,6 +32,8 @@ pub(crate) enum OnRefer {
 pub(crate) enum OnHold {
     Agrees,
     Refuses,
+    /// It never answers.
+    Nothing,
 }
 
 /// How the world is, and what goes wrong in it.
