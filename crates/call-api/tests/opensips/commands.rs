@@ -381,6 +381,9 @@ async fn calls_are_ended_at_any_stage() {
     let early = script.new_dialog("early", "sip:alice@127.0.0.1", "sip:bob@127.0.0.1", None);
     script.advance(&early, 2);
     client.run("CallHold", r#""callid":"early""#).await;
+    let transfer = r#""callid":"early","leg":"callee","destination":"sip:cindy@127.0.0.1""#;
+    client.run("CallBlindTransfer", transfer).await;
+    assert!(script.requests("call_transfer").is_empty());
     client.run("CallEnd", r#""callid":"early""#).await;
     client.run("CallEnd", &format!(r#""callid":"{talk}""#)).await;
     client.run("CallEnd", r#""callid":"talk""#).await;
@@ -389,16 +392,20 @@ async fn calls_are_ended_at_any_stage() {
         < {"id":1,"result":{"cmd_id":"cmd_id-1","status":"Started"}}
         < {"method":"Error","params":{"cmd_id":"cmd_id-1","code":-32004,"message":"the call is not established","data":{"kind":"invalid_state"}}}
         < {"method":"Ended","params":{"cmd_id":"cmd_id-1"}}
-        > CallEnd "callid":"early"
+        > CallBlindTransfer "callid":"early","leg":"callee","destination":"sip:cindy@127.0.0.1"
         < {"id":1,"result":{"cmd_id":"cmd_id-2","status":"Started"}}
+        < {"method":"Error","params":{"cmd_id":"cmd_id-2","code":-32004,"message":"the call is not established","data":{"kind":"invalid_state"}}}
         < {"method":"Ended","params":{"cmd_id":"cmd_id-2"}}
-        > CallEnd "callid":"1.abd"
+        > CallEnd "callid":"early"
         < {"id":1,"result":{"cmd_id":"cmd_id-3","status":"Started"}}
         < {"method":"Ended","params":{"cmd_id":"cmd_id-3"}}
-        > CallEnd "callid":"talk"
+        > CallEnd "callid":"1.abd"
         < {"id":1,"result":{"cmd_id":"cmd_id-4","status":"Started"}}
-        < {"method":"Error","params":{"cmd_id":"cmd_id-4","code":-32003,"message":"no call with this Call-ID","data":{"kind":"not_found"}}}
         < {"method":"Ended","params":{"cmd_id":"cmd_id-4"}}
+        > CallEnd "callid":"talk"
+        < {"id":1,"result":{"cmd_id":"cmd_id-5","status":"Started"}}
+        < {"method":"Error","params":{"cmd_id":"cmd_id-5","code":-32003,"message":"no call with this Call-ID","data":{"kind":"not_found"}}}
+        < {"method":"Ended","params":{"cmd_id":"cmd_id-5"}}
     "#]].assert_eq(&client.transcript);
     assert!(script.dialogs().is_empty());
 }

@@ -122,6 +122,8 @@ async fn two_calls_of_one_call_id_are_told_apart() {
     client.run("CallEnd", r#""callid":"twice""#).await;
     assert!(client.transcript.contains("invalid_state"), "{}", client.transcript);
     assert!(client.transcript.contains(&second), "{}", client.transcript);
+    client.run("CallHold", &format!(r#""callid":"{second}""#)).await;
+    assert!(client.transcript.contains("unsupported"), "{}", client.transcript);
     client.run("CallEnd", &format!(r#""callid":"{second}""#)).await;
     assert_eq!((script.state_of(&first), script.state_of(&second)), (Some(4), Some(5)));
 }

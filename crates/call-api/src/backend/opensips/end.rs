@@ -17,7 +17,7 @@ use crate::api::{CallId, CommandError, Done, Origin};
 /// How long the end of a dialog may take to be told.
 const TOLD: Duration = Duration::from_secs(1);
 
-/// Ends the dialog `id`, whose Call-ID is `callid`.
+/// Ends the dialog `id`, whose Call-ID is `callid`; either names it.
 pub(super) async fn run(
     proxy: &Proxy,
     id: &str,

@@ -134,13 +134,13 @@ impl OpenSips {
                 start::run(proxy, start, progress, stop(proxy)).await
             }
             Command::CallBlindTransfer(transfer) => {
-                let (proxy, _, callid) = self.one(&transfer.callid).await?;
+                let (proxy, callid) = self.by_callid(&transfer.callid).await?;
                 let transfer = Transfer::blind(transfer, callid)?;
                 transfer.run(proxy, progress, stop(proxy)).await
             }
             Command::CallAttendedTransfer(transfer) => {
-                let (proxy, _, callid_a) = self.one(&transfer.callid_a).await?;
-                let (other, _, callid_b) = self.one(&transfer.callid_b).await?;
+                let (proxy, callid_a) = self.by_callid(&transfer.callid_a).await?;
+                let (other, callid_b) = self.by_callid(&transfer.callid_b).await?;
                 if !std::ptr::eq(proxy, other) {
                     let what = "the two calls are on different proxies".to_owned();
                     return Err(CommandError::InvalidState(what));
@@ -149,12 +149,12 @@ impl OpenSips {
                 transfer.run(proxy, progress, stop(proxy)).await
             }
             Command::CallHold(hold) => {
-                let (proxy, _, callid) = self.one(&hold.callid).await?;
+                let (proxy, callid) = self.by_callid(&hold.callid).await?;
                 let change = Change { callid, leg: hold.leg, held: true };
                 hold::run(proxy, change, progress, stop(proxy)).await
             }
             Command::CallUnHold(unhold) => {
-                let (proxy, _, callid) = self.one(&unhold.callid).await?;
+                let (proxy, callid) = self.by_callid(&unhold.callid).await?;
                 let change = Change { callid, leg: unhold.leg, held: false };
                 hold::run(proxy, change, progress, stop(proxy)).await
             }
@@ -216,6 +216,16 @@ impl OpenSips {
             }
         }
         Err(CommandError::NotFound("no call with this Call-ID".to_owned()))
+    }
+
+    /// The same for what OpenSIPS does with a Call-ID only.
+    async fn by_callid(&self, name: &CallId) -> Result<(&Proxy, CallId), CommandError> {
+        let (proxy, _, callid) = self.one(name).await?;
+        if *name != callid && matches!(proxy.dialogs.find(&callid), Found::Several(_)) {
+            let what = "OpenSIPS cannot tell calls apart that share a Call-ID".to_owned();
+            return Err(CommandError::Unsupported(what));
+        }
+        Ok((proxy, callid))
     }
 }
 

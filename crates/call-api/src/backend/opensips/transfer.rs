@@ -3,8 +3,10 @@
 
 use serde_json::{Value, json};
 
-use super::events::leg;
+use super::dialogs::Listed;
+use super::events::{DialogState, leg};
 use super::mi::Method;
+use super::outcome::failure;
 use super::proxy::{Proxy, Watch};
 use super::refer::{Referral, transfer_error};
 use super::stop::Stop;
@@ -108,6 +110,20 @@ fn is_supported(mode: Mode, headers: &ExtraHeaders) -> Result<(), CommandError> 
     Err(CommandError::Unsupported(what.to_owned()))
 }
 
+/// OpenSIPS would send a REFER to a phone that rings.
+async fn is_established(proxy: &Proxy, callid: &CallId) -> Result<(), CommandError> {
+    let method = Method::Dialogs;
+    let answer = proxy.ask(method, json!({"callid": callid})).await;
+    let answer = answer.map_err(|error| failure(proxy, method, error))?;
+    match Listed::read(&answer["Dialog"]).map(|listed| listed.state) {
+        // What is over is refused later, unless another call has the same Call-ID.
+        Some(DialogState::Confirmed | DialogState::Deleted) => Ok(()),
+        Some(DialogState::Unconfirmed | DialogState::Early | DialogState::Answered) | None => {
+            Err(CommandError::InvalidState("the call is not established".to_owned()))
+        }
+    }
+}
+
 struct Running<'a> {
     transfer: Transfer,
     proxy: &'a Proxy,
@@ -125,6 +141,10 @@ struct Running<'a> {
 impl Running<'_> {
     /// Refers the party, and waits until it talks to the other one.
     async fn refer(&mut self) -> Result<(), CommandError> {
+        is_established(self.proxy, &self.transfer.callid).await?;
+        if let Some(replaced) = &self.transfer.replaced {
+            is_established(self.proxy, replaced).await?;
+        }
         let Self { transfer, proxy, progress, watch, new, talks, waits_for, referred } = self;
         let mut referral = Referral::new(proxy, watch, &transfer.callid);
         referral.send(transfer.params.clone()).await?;
