@@ -79,6 +79,13 @@ impl Baresip {
         Self::start_with(name, answer, Some(registrar), &account).await
     }
 
+    /// Starts a phone that registers with the proxy on this port and sends every request there.
+    pub(crate) async fn start_at(name: &'static str, answer: Answer, proxy: u16) -> Self {
+        let account =
+            format!(";auth_user={name};auth_pass=none;outbound=\"sip:127.0.0.1:{proxy}\"");
+        Self::start_with(name, answer, Some(proxy), &account).await
+    }
+
     async fn start_with(
         name: &'static str,
         answer: Answer,

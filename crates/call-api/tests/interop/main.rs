@@ -10,6 +10,7 @@ mod call_start;
 mod call_start_failures;
 mod client;
 mod lab;
+mod opensips;
 mod phones_alone;
 mod registered;
 mod server;
