@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use super::reply::Reply;
 use super::{Answer, Ask, Method, MiError, Names, REPEAT};
 
-/// Requests that may stand unread in the proxy's socket.
-pub const WINDOW: usize = 64;
+/// Requests that may stand unread in the proxy's socket. Repeated ones come on top.
+pub const WINDOW: usize = 32;
 /// Requests that wait to be sent. One more is refused.
 pub const MAX_WAITING: usize = 16_384;
 
