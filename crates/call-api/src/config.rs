@@ -7,6 +7,7 @@
 //! one.
 
 mod keys;
+mod mi;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,13 +22,14 @@ use tracing::level_filters::LevelFilter;
 use crate::api::SipUri;
 use crate::api::param::nearest;
 use keys::KEYS;
+pub use mi::{EventListen, Mi, MiUrl};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
     /// The API's WebSocket.
     pub ws_server: WsServer,
-    /// A proxy's management interface.
+    /// The proxies that run the commands, when this server does not.
     pub mi: Mi,
     /// The SIP side.
     pub sip: Sip,
@@ -48,13 +50,6 @@ pub struct WsServer {
     pub http_path: String,
     /// Whether an address that other machines reach is meant.
     pub allow_remote: bool,
-}
-
-/// `mi`: a proxy's management interface.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Mi {
-    /// Its socket.
-    pub url: Option<String>,
 }
 
 /// `sip`: how SIP is spoken.
@@ -290,12 +285,7 @@ pub fn load(
             .map_err(|error| ConfigError::Unreadable(file.clone(), error))?;
         apply_file(&mut config, file, &text)?;
     }
-    let mut warnings = apply_environment(&mut config, &environment)?;
-    if config.mi.url.is_some() {
-        warnings.push(
-            "mi.url is not used: calls are made by this server itself, not by a proxy".to_owned(),
-        );
-    }
+    let warnings = apply_environment(&mut config, &environment)?;
     check(&config)?;
     Ok(Loaded { config, file, warnings })
 }

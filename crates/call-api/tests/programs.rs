@@ -162,6 +162,19 @@ async fn a_check_fails_on_a_bad_key_and_on_a_port_in_use() {
     );
 }
 
+#[tokio::test]
+async fn a_check_asks_opensips() {
+    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_directory, file) =
+        configured(&format!("ws_server:\n  port: 0\nmi:\n  urls: [\"{nobody}\"]\n"));
+    let output = call_api(&["--config", &file, "--check"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stdout);
+    assert!(said.contains(&format!("calls: made by OpenSIPS at udp:{nobody}\n")), "{said}");
+    assert!(said.contains(&format!("OpenSIPS at udp:{nobody}: Connection refused")), "{said}");
+    assert!(text(&output.stderr).contains("docs/opensips.md"), "{}", text(&output.stderr));
+}
+
 /// Runs `call-api user` with this on its standard input.
 async fn user(args: &[&str], password: &str) -> Output {
     let directory = tempfile::tempdir().unwrap();

@@ -158,6 +158,13 @@ pub enum CommandError {
         /// The cause in the Reason header (RFC 3326), when there was one.
         q850: Option<u8>,
     },
+    /// `origin` did not do its part, and nobody says with which SIP status.
+    Declined {
+        /// Who.
+        origin: Origin,
+        /// What it did, as in "callee: …".
+        what: String,
+    },
     /// The backend cannot do this.
     Unsupported(String),
     /// The proxy behind the backend cannot be reached.
@@ -178,7 +185,7 @@ impl CommandError {
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::InvalidState(_) => ErrorKind::InvalidState,
             Self::Timeout { .. } => ErrorKind::Timeout,
-            Self::Sip { .. } => ErrorKind::SipFailure,
+            Self::Sip { .. } | Self::Declined { .. } => ErrorKind::SipFailure,
             Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::BackendUnavailable(_) => ErrorKind::BackendUnavailable,
             Self::Draining => ErrorKind::Draining,
@@ -199,6 +206,7 @@ impl fmt::Display for CommandError {
             | Self::Internal(what) => f.write_str(what),
             Self::Timeout { origin } => write!(f, "{origin}: no answer in time"),
             Self::Sip { origin, code, reason, .. } => write!(f, "{origin}: {code} {reason}"),
+            Self::Declined { origin, what } => write!(f, "{origin}: {what}"),
             Self::Draining => f.write_str("the server is shutting down"),
         }
     }

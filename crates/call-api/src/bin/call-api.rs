@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use call_api::args::with_two_dashes;
 use call_api::backend::embedded::users;
+use call_api::backend::opensips::OpenSips;
 use call_api::config::{self, Config, Loaded, Log};
 use call_api::server::journal::Journal;
 use call_api::{backend, demo, server, telemetry};
@@ -107,7 +108,7 @@ async fn serve(loaded: &Loaded) -> io::Result<()> {
     let address = listener.local_addr()?;
     tracing::info!(file = ?loaded.file, changes = ?config.changes(), "configured");
     tracing::info!("clients: ws://{address}{}", config.ws_server.http_path);
-    tracing::info!("SIP: {}", sip_line(config));
+    tracing::info!("{}", calls_line(config));
     server::serve(listener, config, backend, journal, shutdown).await;
     tracing::info!("stopped");
     Ok(())
@@ -173,11 +174,13 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Where SIP is spoken, and where calls go.
-fn sip_line(config: &Config) -> String {
+/// Who makes the calls; where SIP is spoken, and where calls go.
+fn calls_line(config: &Config) -> String {
+    let proxies: Vec<_> = config.mi.proxies().iter().map(ToString::to_string).collect();
     match &config.sip.uri {
-        Some(uri) => format!("{}, every call goes to {uri}", config.sip.listen),
-        None => format!("{}, calls go to the host in their URI", config.sip.listen),
+        _ if !proxies.is_empty() => format!("calls: made by OpenSIPS at {}", proxies.join(", ")),
+        Some(uri) => format!("SIP: {}, every call goes to {uri}", config.sip.listen),
+        None => format!("SIP: {}, calls go to the host in their URI", config.sip.listen),
     }
 }
 
@@ -191,11 +194,20 @@ async fn check(Loaded { config, file, warnings }: &Loaded) -> io::Result<()> {
     warnings.iter().for_each(|warning| println!("warning: {warning}"));
     let listener = server::bind(ws_server).await?;
     println!("clients: ws://{}{}", listener.local_addr()?, ws_server.http_path);
-    backend::connect(config, Arc::new(Journal::default())).await?;
-    println!("SIP: {}", sip_line(config));
-    match &config.sip.users {
-        Some(path) => println!("phones: those of the users in {}", path.display()),
-        None => println!("phones: any, when SIP is on loopback"),
+    let journal = Arc::new(Journal::default());
+    println!("{}", calls_line(config));
+    if config.mi.proxies().is_empty() {
+        backend::connect(config, journal).await?;
+        match &config.sip.users {
+            Some(path) => println!("phones: those of the users in {}", path.display()),
+            None => println!("phones: any, when SIP is on loopback"),
+        }
+    } else {
+        let (lines, is_good) = OpenSips::connect(config, journal).await?.report().await;
+        lines.iter().for_each(|line| println!("{line}"));
+        if !is_good {
+            return Err(io::Error::other("OpenSIPS is not as it has to be: see docs/opensips.md"));
+        }
     }
     telemetry::check(log)?;
     match &log.file_path {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
-use super::{Config, ConfigError, Redirects, SipListen};
+use super::{Config, ConfigError, EventListen, MiUrl, Redirects, SipListen};
 use crate::api::SipUri;
 
 /// One key.
@@ -69,14 +69,41 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         path: "mi.url",
-        doc: "Management interface of a proxy. Not used: calls are made by this server itself.",
-        expected: "an address such as 127.0.0.1:8080",
-        set: |config, value| non_empty(value).map(|url| config.mi.url = Some(url)),
-        show: |config| config.mi.url.clone().unwrap_or_default(),
+        doc: "Management interface of an OpenSIPS that makes the calls: udp:HOST:PORT, unix:/PATH or http://HOST:PORT/mi. Without it this server makes them itself.",
+        expected: "an address such as 127.0.0.1:8080, unix:/run/opensips/mi.sock or http://127.0.0.1:8888/mi",
+        set: |config, value| MiUrl::parse(value).map(|url| config.mi.url = Some(url)),
+        show: |config| config.mi.url.as_ref().map_or(String::new(), ToString::to_string),
+    },
+    Key {
+        path: "mi.urls",
+        doc: "The same for several OpenSIPS, as a list.",
+        expected: "a list of addresses such as [127.0.0.1:8080, 127.0.0.2:8080]",
+        set: |config, value| MiUrl::parse_list(value).map(|urls| config.mi.urls = urls),
+        show: |config| config.mi.urls.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+    },
+    Key {
+        path: "mi.events",
+        doc: "Where OpenSIPS sends its events: udp:ADDRESS:PORT (event_datagram) or tcp:ADDRESS:PORT (event_stream). Without it a free UDP port of the address that OpenSIPS sees.",
+        expected: "udp:ADDRESS:PORT or tcp:ADDRESS:PORT such as udp:127.0.0.1:5070",
+        set: |config, value| {
+            EventListen::parse(value).map(|events| config.mi.events = Some(events))
+        },
+        show: |config| config.mi.events.as_ref().map_or(String::new(), ToString::to_string),
+    },
+    Key {
+        path: "mi.timeout_ms",
+        doc: "How long OpenSIPS may take to answer what it can answer at once. Then it counts as dead until it answers again.",
+        expected: "a number from 100 to 60000",
+        set: |config, value| {
+            let milliseconds = number(value, 100, 60_000)?;
+            config.mi.timeout = Duration::from_millis(milliseconds.into());
+            Some(())
+        },
+        show: |config| config.mi.timeout.as_millis().to_string(),
     },
     Key {
         path: "sip.uri",
-        doc: "The next hop of every call, such as sip:127.0.0.1:5080. Without it calls go to the host in their URI.",
+        doc: "The next hop of every call, such as sip:127.0.0.1:5080. Without it calls go to the host in their URI; with mi.url to port 5060 of its host.",
         expected: "a sip: URI such as sip:proxy.example.com (sips needs TLS, which is not spoken yet)",
         set: |config, value| next_hop(value).map(|uri| config.sip.uri = Some(uri)),
         show: |config| config.sip.uri.as_ref().map_or(String::new(), ToString::to_string),

@@ -32,7 +32,10 @@ fn every_key_takes_what_it_shows() {
     let mut changed = Config::default();
     changed.ws_server.host = "10.0.0.1".to_owned();
     changed.ws_server.allow_remote = true;
-    changed.mi.url = Some("127.0.0.1:8080".to_owned());
+    changed.mi.url = MiUrl::parse("127.0.0.1:8080");
+    changed.mi.urls = MiUrl::parse_list("10.0.0.1:8080,unix:/run/mi").unwrap();
+    changed.mi.events = EventListen::parse("tcp:127.0.0.1:5070");
+    changed.mi.timeout = Duration::from_millis(700);
     changed.sip.uri = SipUri::parse("sip:127.0.0.1:5080");
     changed.sip.advertise = Some("pbx.example.com:5060".to_owned());
     changed.sip.users = Some("/etc/call-api/users.yml".into());
@@ -49,7 +52,7 @@ fn every_key_takes_what_it_shows() {
         );
     }
     assert_eq!(copy, changed);
-    assert_eq!(changed.changes().len(), 9);
+    assert_eq!(changed.changes().len(), 12);
     assert_eq!(changed.changes()[0], "ws_server.host: 10.0.0.1");
     assert!(Config::default().changes().is_empty());
 }
@@ -62,7 +65,7 @@ fn files_of_the_go_implementation_work() {
     )
     .unwrap();
     assert_eq!(config.ws_server.host, "localhost");
-    assert_eq!(config.mi.url.as_deref(), Some("127.0.0.1:8080"));
+    assert_eq!(config.mi.proxies(), [MiUrl::parse("udp:127.0.0.1:8080").unwrap()]);
     assert_eq!(config.log.level, LevelFilter::DEBUG);
 }
 

@@ -125,6 +125,7 @@ fn error(cmd_id: &CommandId, error: &CommandError, mark: &Mark<'_>) -> String {
                 ..data
             }
         }
+        CommandError::Declined { origin, .. } => data = Data { origin: Some(*origin), ..data },
         // What a server says for somebody who did not answer (RFC 3261 §16.8).
         CommandError::Timeout { origin } => {
             data = Data { origin: Some(*origin), sip_code: Some(408), ..data }

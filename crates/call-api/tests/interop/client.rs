@@ -142,6 +142,23 @@ impl Client {
         .await
     }
 
+    /// Asks what is no command; returns the result.
+    pub(crate) async fn ask(&mut self, method: &str, params: Value) -> Value {
+        self.requests_sent += 1;
+        let id = self.requests_sent.to_string();
+        let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        self.socket.send(Message::text(request.to_string())).await.expect("the server reads");
+        loop {
+            let message = expect("the answer to a query", self.read()).await;
+            if message.get("method").is_some() {
+                self.keep(&message);
+                continue;
+            }
+            assert_eq!(message["id"], id.as_str(), "a reply to nothing: {message}");
+            return message["result"].clone();
+        }
+    }
+
     /// Puts a notification where it belongs.
     fn keep(&mut self, message: &Value) {
         let params = &message["params"];

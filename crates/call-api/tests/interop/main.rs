@@ -19,6 +19,7 @@ mod examples;
 mod flows;
 mod hold;
 mod lab;
+mod opensips;
 mod phone;
 mod phone_transfer;
 mod phones_alone;

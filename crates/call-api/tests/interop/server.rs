@@ -32,7 +32,6 @@ impl Server {
     pub(crate) async fn start_with_users(users: &[(&str, &str)], algorithm: Algorithm) -> Self {
         let ports = Ports::take();
         let home = Home::new("call-api", &["output"]);
-        let config = home.path().join("call-api.yml");
         let users_file = home.path().join("users.yml");
         let lines = users.iter().map(|(name, password)| {
             users::entry(name, users::REALM, password, &[algorithm]).expect("a user")
@@ -42,11 +41,20 @@ impl Server {
             true => String::new(),
             false => format!("  users: {}\n", users_file.display()),
         };
-        let settings = format!(
-            "ws_server:\n  host: 127.0.0.1\n  port: {}\nsip:\n  listen: udp:127.0.0.1:{}\n{users_key}log:\n  level: debug\n",
-            ports.control, ports.sip
-        );
-        fs::write(&config, settings).expect("the server's configuration");
+        let settings = format!("sip:\n  listen: udp:127.0.0.1:{}\n{users_key}", ports.sip);
+        Self::start_in(home, ports, &settings).await
+    }
+
+    /// Starts a server in front of a proxy: with these settings, and an API on a port of its own.
+    pub(crate) async fn start_before_proxy(settings: &str) -> Self {
+        Self::start_in(Home::new("call-api", &["output"]), Ports::take(), settings).await
+    }
+
+    async fn start_in(home: Home, ports: Ports, settings: &str) -> Self {
+        let config = home.path().join("call-api.yml");
+        let api = format!("ws_server:\n  host: 127.0.0.1\n  port: {}\n", ports.control);
+        fs::write(&config, format!("{api}{settings}log:\n  level: debug\n"))
+            .expect("the server's configuration");
         let [stdout, stderr] = home.outputs("output");
         let process = Command::new(env!("CARGO_BIN_EXE_call-api"))
             .arg("--config")
@@ -77,7 +85,7 @@ impl Server {
         format!("ws://127.0.0.1:{}/call-api", self.ports.control)
     }
 
-    /// The process of the server.
+    /// The server's process.
     pub(crate) fn process(&self) -> u32 {
         self.process.id().expect("the server still runs")
     }
