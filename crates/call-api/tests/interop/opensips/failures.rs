@@ -53,7 +53,7 @@ async fn a_caller_that_never_answers_is_cancelled() {
 #[tokio::test]
 async fn a_caller_that_refuses_refer_is_named_in_the_error() {
     let Some(mut lab) = Lab::start().await else { return };
-    let alice = Sipp::start("caller-refuses-refer-405").await;
+    let alice = Sipp::start("refuses-refer").await;
     let params = json!({"caller": alice.uri("alice"), "callee": lab.proxy.uri("bob")});
     let command = lab.client.start("CallStart", params).await;
     let run = expect("a refused REFER to be noticed", lab.client.finish(&command)).await;
@@ -78,7 +78,7 @@ async fn a_caller_that_never_answers_a_refer_is_named_in_the_error() {
 #[tokio::test]
 async fn a_caller_that_forgets_a_refer_is_given_up_at_the_deadline() {
     let Some(mut lab) = Lab::start().await else { return };
-    let alice = Sipp::start("caller-accepts-refer-then-silence").await;
+    let alice = Sipp::start("accepts-refer-then-silence").await;
     let params = json!({
         "caller": alice.uri("alice"), "callee": lab.proxy.uri("bob"), "timeout_ms": 4000
     });
@@ -189,7 +189,7 @@ async fn a_call_that_is_over_is_not_found() {
 async fn a_call_whose_phone_refused_a_transfer_takes_no_other() {
     let Some(mut lab) = Lab::start().await else { return };
     let mut alice = lab.phone("alice", Answer::Auto).await;
-    let bob = Sipp::start("caller-refuses-refer-405").await;
+    let bob = Sipp::start("refuses-refer").await;
     let carol = lab.phone("carol", Answer::Auto).await;
     let params = json!({"caller": lab.proxy.uri("alice"), "callee": bob.uri("bob")});
     let call_id = lab.run("CallStart", params).await.call_id();
