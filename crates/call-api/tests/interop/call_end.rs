@@ -43,12 +43,11 @@ with_each_phone! {
         client.run("CallHold", params.clone()).await;
         let one = client.start("CallEnd", params.clone()).await;
         let other = client.start("CallEnd", params.clone()).await;
-        assert_eq!(client.finish(&one).await.messages, ["Started", "Ended"]);
-        let other = client.finish(&other).await;
-        // The phones may have been quicker than the second request.
-        if other.error.is_some() {
-            other.expect_error(NOT_FOUND, json!({"kind": "not_found"}));
-        }
+        let ends = [client.finish(&one).await, client.finish(&other).await];
+        // Commands run side by side, and the phones may be quicker than the later of the two.
+        let late = ends.iter().filter(|end| end.error.is_some()).collect::<Vec<_>>();
+        assert!(late.len() < 2, "one of them ends the call: {ends:?}");
+        late.iter().for_each(|end| end.expect_error(NOT_FOUND, json!({"kind": "not_found"})));
         alice.closes_call(&call).await;
         bob.closes_call(&call).await;
         assert_eq!((alice.calls().await, bob.calls().await), (0, 0));
