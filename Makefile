@@ -3,7 +3,7 @@
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help check tools format lint test doc dependencies bench-build bench bless sim demo
+.PHONY: help check tools format lint test doc dependencies bench-build bench bless sim soak demo
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -47,6 +47,9 @@ bless: ## accept what the tests got as what they expect
 
 sim: ## replay one simulation: make sim SEED=7
 	SEED=$(SEED) cargo test -p engine --test simulation -- --nocapture
+
+soak: ## the journal under fire, in large: kills, cut sockets, a crowd; prints what it measured
+	cargo test --release -p call-api --test journal -- --ignored --nocapture --test-threads 1
 
 demo: ## a call between software phones on this machine, and what a client reads of it
 	cargo run --release -- demo

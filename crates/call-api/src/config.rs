@@ -33,6 +33,8 @@ pub struct Config {
     pub sip: Sip,
     /// The log.
     pub log: Log,
+    /// The journal.
+    pub journal: Keep,
     /// Bounds and deadlines.
     pub limits: Limits,
 }
@@ -108,6 +110,17 @@ pub struct Log {
     pub level: LevelFilter,
 }
 
+/// `journal`: where and how long events are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// The directory on disk; without one they are kept in memory, and lost with the server.
+    pub directory: Option<PathBuf>,
+    /// Older events are dropped.
+    pub max_age: Duration,
+    /// The oldest events beyond this are dropped. Counted as JSON; the file is about a third larger.
+    pub max_bytes: u64,
+}
+
 /// `limits`: bounds and deadlines of the server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
@@ -154,6 +167,12 @@ impl Default for Sip {
 impl Default for Log {
     fn default() -> Self {
         Self { file_path: None, level: LevelFilter::INFO }
+    }
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { directory: None, max_age: Duration::from_secs(24 * 3600), max_bytes: 256 << 20 }
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use call_api::api::{self, ErrorKind, Invocation};
 use call_api::backend::embedded::{Embedded, Settings, Udp};
-use call_api::config::{Config, Limits, SipListen};
+use call_api::config::{Config, Keep, Limits, SipListen};
 use call_api::server::Phase;
 use call_api::server::commands::Commands;
 use call_api::server::connection::Connection;
@@ -86,7 +86,11 @@ fn the_documented_queries_are_the_queries_there_are() {
 fn the_documented_bound_of_subscriptions_is_the_servers() {
     let manual = section(&read("docs/api.md"), "## Watching");
     assert!(manual.contains(&format!("up to {MAX_SUBSCRIPTIONS} subscriptions")));
-    assert!(manual.contains(&format!("the last {} MiB", journal::CAPACITY >> 20)));
+    let promises = section(&read("docs/api.md"), "## What a client can rely on");
+    assert!(promises.contains(&format!("the last {} MiB", journal::CAPACITY >> 20)));
+    let (bytes, patience) = (Keep::default().max_bytes >> 20, journal::PATIENCE.as_secs());
+    assert!(promises.contains(&format!("({bytes} MiB,")));
+    assert!(promises.contains(&format!("more than {patience} seconds")));
 }
 
 #[test]

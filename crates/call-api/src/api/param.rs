@@ -8,15 +8,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::error::{ErrorKind, RequestError};
 
 /// A `sip:` or `sips:` URI with a host (RFC 3261 §19.1), ASCII, at most [`SipUri::MAX_LENGTH`]
 /// characters.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct SipUri(String);
 
 impl SipUri {
@@ -45,8 +45,8 @@ impl SipUri {
 }
 
 /// A SIP Call-ID (RFC 3261 §8.1.1.4): 1 to [`CallId::MAX_LENGTH`] visible ASCII characters.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct CallId(String);
 
 impl CallId {
@@ -68,8 +68,8 @@ impl CallId {
 }
 
 /// Names a started command: 1 to [`CommandId::MAX_LENGTH`] printable characters.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct CommandId(String);
 
 impl CommandId {
@@ -95,6 +95,23 @@ impl CommandId {
         &self.0
     }
 }
+
+/// What the server has written down itself is read back with the same care.
+macro_rules! read_back {
+    ($type:ident, $what:literal) => {
+        impl TryFrom<String> for $type {
+            type Error = &'static str;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                Self::parse(&text).ok_or(concat!("not ", $what))
+            }
+        }
+    };
+}
+
+read_back!(SipUri, "a SIP URI");
+read_back!(CallId, "a Call-ID");
+read_back!(CommandId, "a cmd_id");
 
 /// The name a phone shows: at most [`DisplayName::MAX_LENGTH`] characters, none of them a control
 /// character.

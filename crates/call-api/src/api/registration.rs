@@ -1,5 +1,7 @@
 //! Registrations, as those see them who watch: which phones can be called, and by which name.
 
+use serde::{Deserialize, Serialize};
+
 use super::param::SipUri;
 
 /// What became of a phone's registration.
@@ -12,18 +14,19 @@ pub struct RegistrationEvent {
 }
 
 /// What can happen to a registration. A phone that renews its own in time tells nothing new.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RegistrationChange {
     /// It is here, and was not before.
     Registered,
     /// Its time ran out.
     Expired,
-    /// The phone took it back, or it gave way to another one.
+    /// The phone took it back, it gave way to another one, or the server was restarted and knows of
+    /// none.
     Removed,
 }
 
 /// A user's phone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Registration {
     /// The user's address-of-record: who calls it calls all phones of that user.
     pub aor: SipUri,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use call_api::args::with_two_dashes;
 use call_api::backend::embedded::users;
 use call_api::config::{self, Config, Loaded, Log};
-use call_api::server::journal::Journal;
+use call_api::server::journal::{self, Journal};
 use call_api::{backend, demo, server, telemetry};
 use clap::{Parser, Subcommand};
 use sip::digest::Algorithm;
@@ -102,13 +102,14 @@ async fn serve(loaded: &Loaded) -> io::Result<()> {
     }
     let listener = server::bind(&config.ws_server).await?;
     let shutdown = stop_signal()?;
-    let journal = Arc::new(Journal::default());
+    let journal = Journal::start(&config.journal).await?;
     let backend = backend::connect(config, journal.clone()).await?;
     let address = listener.local_addr()?;
     tracing::info!(file = ?loaded.file, changes = ?config.changes(), "configured");
     tracing::info!("clients: ws://{address}{}", config.ws_server.http_path);
     tracing::info!("SIP: {}", sip_line(config));
-    server::serve(listener, config, backend, journal, shutdown).await;
+    server::serve(listener, config, backend, journal.clone(), shutdown).await;
+    journal.close().await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -192,10 +193,15 @@ async fn check(Loaded { config, file, warnings }: &Loaded) -> io::Result<()> {
     let listener = server::bind(ws_server).await?;
     println!("clients: ws://{}{}", listener.local_addr()?, ws_server.http_path);
     backend::connect(config, Arc::new(Journal::default())).await?;
+    journal::check(&config.journal)?;
     println!("SIP: {}", sip_line(config));
     match &config.sip.users {
         Some(path) => println!("phones: those of the users in {}", path.display()),
         None => println!("phones: any, when SIP is on loopback"),
+    }
+    match &config.journal.directory {
+        Some(path) => println!("journal: in {}", path.display()),
+        None => println!("journal: in memory"),
     }
     telemetry::check(log)?;
     match &log.file_path {

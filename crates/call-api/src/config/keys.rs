@@ -151,6 +151,40 @@ pub(super) const KEYS: &[Key] = &[
         show: |config| config.log.level.to_string().to_uppercase(),
     },
     Key {
+        path: "journal.directory",
+        doc: "An existing directory, of this server alone, where events outlive it. Without it they are kept in memory.",
+        expected: "a path such as /var/lib/call-api",
+        set: |config, value| {
+            non_empty(value).map(|path| config.journal.directory = Some(PathBuf::from(path)))
+        },
+        show: |config| {
+            let directory = config.journal.directory.as_ref();
+            directory.map_or(String::new(), |path| path.display().to_string())
+        },
+    },
+    Key {
+        path: "journal.max_age_seconds",
+        doc: "Events in the directory are dropped when they are older than this.",
+        expected: "a number from 60 to 31536000",
+        set: |config, value| {
+            let seconds = number(value, 60, 31_536_000)?;
+            config.journal.max_age = Duration::from_secs(seconds.into());
+            Some(())
+        },
+        show: |config| config.journal.max_age.as_secs().to_string(),
+    },
+    Key {
+        path: "journal.max_bytes",
+        doc: "The oldest events in the directory are dropped beyond this. The file gets about a third larger.",
+        expected: "a number from 1048576 to 1099511627776",
+        set: |config, value| {
+            let bytes = value.parse().ok().filter(|bytes| (1 << 20..=1 << 40).contains(bytes))?;
+            config.journal.max_bytes = bytes;
+            Some(())
+        },
+        show: |config| config.journal.max_bytes.to_string(),
+    },
+    Key {
         path: "limits.connections",
         doc: "Connections at a time. One more is closed at once.",
         expected: "a number from 1 to 1000000",

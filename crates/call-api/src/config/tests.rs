@@ -38,6 +38,7 @@ fn every_key_takes_what_it_shows() {
     changed.sip.users = Some("/etc/call-api/users.yml".into());
     changed.log.file_path = Some("/var/log/call-api.log".into());
     changed.log.level = LevelFilter::DEBUG;
+    changed.journal.directory = Some("/var/lib/call-api".into());
     changed.limits.drain = Duration::from_secs(7);
     let mut copy = Config::default();
     for key in KEYS {
@@ -49,7 +50,7 @@ fn every_key_takes_what_it_shows() {
         );
     }
     assert_eq!(copy, changed);
-    assert_eq!(changed.changes().len(), 9);
+    assert_eq!(changed.changes().len(), 10);
     assert_eq!(changed.changes()[0], "ws_server.host: 10.0.0.1");
     assert!(Config::default().changes().is_empty());
 }

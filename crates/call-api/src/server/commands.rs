@@ -4,14 +4,14 @@
 //! A command takes a slot when it is admitted and gives it back when it has ended, so the slots are
 //! both the bound on running commands and the way to wait for them.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 use super::journal::Journal;
-use super::retries::{Retries, Seen};
+use super::retries::{Fingerprint, Retries, Seen};
 use crate::api::{CommandId, ErrorKind, Invocation, RequestError};
 use crate::backend::Backend;
 use crate::config::Limits;
@@ -49,8 +49,9 @@ pub(super) type Slot = Arc<OwnedSemaphorePermit>;
 
 /// What becomes of a valid request.
 pub(super) enum Admission {
-    /// It is started under this id.
-    Start(CommandId, Slot),
+    /// It is started under this id. The number is that of its first event: it begins once that is
+    /// settled.
+    Start(CommandId, Slot, u64),
     /// It is a retry of the command with this id.
     Retry(CommandId),
 }
@@ -66,15 +67,9 @@ impl Commands {
     ) -> Self {
         let slots = Arc::new(Semaphore::new(limits.commands as usize));
         let default_timeout = limits.command_timeout;
-        Self {
-            backend,
-            journal,
-            default_timeout,
-            phase,
-            capacity: limits.commands,
-            slots,
-            retries: Mutex::default(),
-        }
+        let now = (Instant::now(), SystemTime::now());
+        let retries = Mutex::new(Retries::restored(journal.remembered(), now));
+        Self { backend, journal, default_timeout, phase, capacity: limits.commands, slots, retries }
     }
 
     /// How many commands have started and not ended.
@@ -85,14 +80,19 @@ impl Commands {
 
     /// Decides whether a valid request is started. Fails with [`ErrorKind::Conflict`],
     /// [`ErrorKind::RateLimited`] or [`ErrorKind::Draining`].
-    pub(super) fn admit(&self, invocation: &Invocation) -> Result<Admission, RequestError> {
+    pub(super) fn admit(
+        &self,
+        invocation: &Invocation,
+        fingerprint: Fingerprint,
+    ) -> Result<Admission, RequestError> {
         let Some(cmd_id) = &invocation.cmd_id else {
-            return Ok(Admission::Start(CommandId::random(), self.slot()?));
+            let (cmd_id, slot) = (CommandId::random(), self.slot()?);
+            let begun = self.journal.begin(cmd_id.clone(), None);
+            return Ok(Admission::Start(cmd_id, slot, begun));
         };
         let now = Instant::now();
-        // Every change to the map is complete, so a poisoned lock guards nothing broken.
-        let mut retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
-        match retries.look_up(now, cmd_id, invocation) {
+        let mut retries = self.retries();
+        match retries.look_up(now, cmd_id, &fingerprint) {
             Seen::Same => Ok(Admission::Retry(cmd_id.clone())),
             Seen::Other => Err(RequestError::new(
                 ErrorKind::Conflict,
@@ -104,10 +104,21 @@ impl Commands {
             )),
             Seen::Never => {
                 let slot = self.slot()?;
-                retries.remember(now, cmd_id.clone(), invocation);
-                Ok(Admission::Start(cmd_id.clone(), slot))
+                let begun = self.journal.begin(cmd_id.clone(), Some(fingerprint.clone()));
+                retries.remember(now, cmd_id.clone(), fingerprint, begun);
+                Ok(Admission::Start(cmd_id.clone(), slot, begun))
             }
         }
+    }
+
+    /// The number of the first event of a command whose id is remembered.
+    pub(super) fn begun(&self, cmd_id: &CommandId) -> Option<u64> {
+        self.retries().begun(cmd_id)
+    }
+
+    /// Every change to the map is complete, so a poisoned lock guards nothing broken.
+    fn retries(&self) -> MutexGuard<'_, Retries> {
+        self.retries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn slot(&self) -> Result<Slot, RequestError> {

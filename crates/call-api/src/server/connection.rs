@@ -3,7 +3,8 @@
 //!
 //! `Started`, `Error` and `Ended` are said here and nowhere else. The reply goes out before the
 //! command begins, so it comes before any notification; `live` sees to it that exactly one `Ended`
-//! comes last. A command does not depend on its connection: when the client is gone, its
+//! comes last. Nothing is said, and no command begins, before what it follows from is settled in the
+//! journal (`Journal::settled`). A command does not depend on its connection: when the client is gone, its
 //! notifications go nowhere and the command runs on. Queries (`queries`) are answered by their
 //! reply.
 
@@ -20,6 +21,7 @@ use super::dialect::{self, Mark, Started};
 use super::journal::Notice;
 use super::outbox::Outbox;
 use super::queries::Begun;
+use super::retries::Fingerprint;
 use super::subscriptions::Subscriptions;
 use crate::api::jsonrpc::{self, Incoming, Refusal, Request, RequestId};
 use crate::api::{CommandError, CommandId, Done, Event, Invocation, Query, RequestError};
@@ -44,6 +46,8 @@ pub(super) struct Start {
     cmd_id: CommandId,
     invocation: Invocation,
     slot: Slot,
+    /// The number of its first event.
+    begun: u64,
 }
 
 impl Connection {
@@ -66,9 +70,10 @@ impl Connection {
             }
         };
         if let Some(reply) = reply {
+            let number = self.commands.journal.last();
             match begun.has_listed() {
-                true => self.outbox.long(reply),
-                false => self.outbox.push(reply),
+                true => self.outbox.long(reply, number),
+                false => self.outbox.push(reply, number),
             }
         }
         for (subscription, from) in begun.subscriptions {
@@ -93,14 +98,16 @@ impl Connection {
             let reply = query.and_then(|query| self.query(query, id.as_ref(), begun));
             return reply.unwrap_or_else(|error| refused(id.as_ref(), &error));
         }
+        let fingerprint = Fingerprint::of(&method, &params);
         let admitted = Invocation::parse(&method, params).and_then(|invocation| {
-            self.commands.admit(&invocation).map(|admission| (invocation, admission))
+            let admission = self.commands.admit(&invocation, fingerprint)?;
+            Ok((invocation, admission))
         });
         let reply = |result: Started<'_>| id.as_ref().map(|id| jsonrpc::result(id, &result));
         match admitted {
-            Ok((invocation, Admission::Start(cmd_id, slot))) => {
+            Ok((invocation, Admission::Start(cmd_id, slot, number))) => {
                 let reply = reply(Started::new(&cmd_id, false));
-                begun.starts.push(Start { cmd_id, invocation, slot });
+                begun.starts.push(Start { cmd_id, invocation, slot, begun: number });
                 reply
             }
             Ok((_, Admission::Retry(cmd_id))) => reply(Started::new(&cmd_id, true)),
@@ -117,20 +124,24 @@ fn refused(id: Option<&RequestId>, error: &RequestError) -> Option<String> {
 /// The life of a command after its `Started`: events in order, on failure one `Error`, then always
 /// one `Ended`.
 async fn live(commands: Arc<Commands>, start: Start, outbox: Outbox) {
-    let Start { cmd_id, mut invocation, slot } = start;
+    let Start { cmd_id, mut invocation, slot, begun } = start;
     invocation.command.default_timeout(commands.default_timeout);
     let verbose = invocation.verbose;
     let journal = Arc::clone(&commands.journal);
     let tell = |notice: Notice| {
         let record = journal.command(cmd_id.clone(), notice);
         let mark = Mark::own(journal.cursor(record.number));
-        outbox.push(dialect::notification_of(&record, &mark));
+        if let Some(text) = dialect::notification_of(&record, &mark) {
+            outbox.push(text, record.number);
+        }
     };
     let notify = |event: Event| {
         if verbose || !event.kind.is_provisional() {
             tell(Notice::Event(event));
         }
     };
+    // A server that is killed now knows of the command when it starts again, or has done nothing.
+    journal.settled(begun).await;
     tracing::info!("started");
     let deadline =
         Instant::now() + invocation.command.timeout().unwrap_or(commands.default_timeout) + GRACE;

@@ -78,7 +78,11 @@ impl Connection {
         }
         let mut open = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
         let subscription = open.open(wanted.filter.clone())?;
-        let opening = self.commands.journal.open(&wanted.filter, wanted.since);
+        let begun_at = match &wanted.filter {
+            Filter::Command(cmd_id) => self.commands.begun(cmd_id),
+            Filter::Calls(_) | Filter::Registrations => None,
+        };
+        let opening = self.commands.journal.open(&wanted.filter, wanted.since, begun_at);
         begun.listed += opening.snapshot.len();
         let from = opening.cursor.number;
         let reply = reply(id, &Subscribed::new(&subscription.name, opening));

@@ -75,7 +75,7 @@ impl Subscription {
         let (mut news, mut told, mut read) = (journal.news(), from, from);
         loop {
             news.mark_unchanged();
-            let Some((records, up_to)) = journal.after(read, &self.filter, BATCH) else {
+            let Some((records, up_to)) = journal.after(read, &self.filter, BATCH).await else {
                 tracing::info!("a subscription fell behind the journal: the client is cut off");
                 return outbox.cut();
             };
@@ -90,8 +90,10 @@ impl Subscription {
                 }
                 let cursor = journal.cursor(record.number);
                 let mark = Mark::subscribed(cursor, &self.name, journal.cursor(told));
-                outbox.push(dialect::notification_of(&record, &mark));
-                told = record.number;
+                if let Some(text) = dialect::notification_of(&record, &mark) {
+                    outbox.push(text, record.number);
+                    told = record.number;
+                }
             }
             // What the batch did not hold may be there already.
             if read == up_to {

@@ -91,7 +91,7 @@ async fn talk(socket: WebSocket, server: &Server) -> Goodbye {
     let heard = AtomicBool::new(true);
     let goodbye = tokio::select! {
         goodbye = read(&mut stream, &connection, &outbox, &heard, &server.limits) => goodbye,
-        goodbye = write(&mut sink, &mut messages, &heard, &server.limits, server.phase.clone()) => goodbye,
+        goodbye = write(&mut sink, &mut messages, &heard, server) => goodbye,
         _ = overflowed.wait_for(|overflowed| *overflowed) => Goodbye::Slow,
     };
     if let Some(close) = goodbye.close_frame() {
@@ -138,9 +138,9 @@ async fn write(
     sink: &mut SplitSink<WebSocket, Message>,
     messages: &mut mpsc::Receiver<outbox::Message>,
     heard: &AtomicBool,
-    limits: &Limits,
-    mut phase: watch::Receiver<Phase>,
+    server: &Server,
 ) -> Goodbye {
+    let (limits, mut phase) = (&server.limits, server.phase.clone());
     let mut ping = interval_at(Instant::now() + limits.ping_interval, limits.ping_interval);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut unanswered = 0;
@@ -155,8 +155,11 @@ async fn write(
                 }
                 Message::Ping(Default::default())
             }
-            Some(message) = messages.recv() => Message::Text(message.text().into()),
-            _ = phase.wait_for(|phase| *phase == Phase::Closing) => return Goodbye::Away,
+            Some(message) = messages.recv() => {
+                server.commands.journal.settled(message.number()).await;
+                Message::Text(message.text().into())
+            }
+            () = closing(&mut phase) => return Goodbye::Away,
         };
         match timeout(limits.ping_interval, sink.send(frame)).await {
             Ok(Ok(())) => {}
@@ -164,6 +167,11 @@ async fn write(
             Err(_) => return Goodbye::Slow,
         }
     }
+}
+
+async fn closing(phase: &mut watch::Receiver<Phase>) {
+    // The sender lives as long as the server.
+    drop(phase.wait_for(|phase| *phase == Phase::Closing).await);
 }
 
 impl Goodbye {
