@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use super::dialect::{self, Mark};
-use super::journal::Journal;
+use super::journal::{Chunk, Journal};
 use super::outbox::Outbox;
 use crate::api::{ErrorKind, Filter, RequestError};
 
@@ -75,7 +75,8 @@ impl Subscription {
         let (mut news, mut told, mut read) = (journal.news(), from, from);
         loop {
             news.mark_unchanged();
-            let Some((records, up_to)) = journal.after(read, &self.filter, BATCH).await else {
+            let Some(Chunk { records, up_to }) = journal.after(read, &self.filter, BATCH).await
+            else {
                 tracing::info!("a subscription fell behind the journal: the client is cut off");
                 return outbox.cut();
             };

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::record::{CallRecord, Record, RegistrationRecord, What};
+use super::record::{CallRecord, Chunk, Record, RegistrationRecord, What};
 use crate::api::{Call, CallChange, CallId, Filter, Registration, RegistrationChange};
 
 #[derive(Default)]
@@ -75,12 +75,7 @@ impl Book {
 
     /// Up to `at_most` settled events after number `from` that the filter lets through, and the
     /// number up to which there are no others. `None` when memory no longer has those after `from`.
-    pub(super) fn read(
-        &self,
-        from: u64,
-        filter: &Filter,
-        at_most: usize,
-    ) -> Option<(Vec<Arc<Record>>, u64)> {
+    pub(super) fn read(&self, from: u64, filter: &Filter, at_most: usize) -> Option<Chunk> {
         let skip = usize::try_from(from.checked_sub(self.forgotten())?).ok()?;
         let mut found = Vec::new();
         let settled =
@@ -89,12 +84,12 @@ impl Book {
             if record.what.passes(filter) {
                 found.push(Arc::clone(record));
                 if found.len() == at_most {
-                    return Some((found, record.number));
+                    return Some(Chunk { records: found, up_to: record.number });
                 }
             }
         }
         // A snapshot may be younger than what is settled.
-        Some((found, self.settled.max(from)))
+        Some(Chunk { records: found, up_to: self.settled.max(from) })
     }
 
     /// The call of this id.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Semaphore;
 
 use super::book::Book;
-use super::record::{CallRecord, Notice, Progress, Record};
+use super::record::{CallRecord, Chunk, Notice, Progress, Record};
 use super::store::{self, Left, Store, Writer};
 use super::{Broken, CAPACITY, Journal};
 use crate::api::call::{EndedBy, Ending, Stage};
@@ -211,19 +211,14 @@ impl Journal {
 
 impl Disk {
     /// See [`Store::read`].
-    pub(super) async fn read(
-        &self,
-        from: u64,
-        filter: &Filter,
-        at_most: usize,
-    ) -> Option<(Vec<Arc<Record>>, u64)> {
+    pub(super) async fn read(&self, from: u64, filter: &Filter, at_most: usize) -> Option<Chunk> {
         // Never closed.
         let _turn = self.readers.acquire().await.ok()?;
         let (store, filter) = (Arc::clone(&self.store), filter.clone());
         let read = tokio::task::spawn_blocking(move || store.read(from, &filter, at_most)).await;
         let error = match read {
             // What memory has forgotten is on disk, unless that has failed.
-            Ok(Ok(chunk)) => return chunk.filter(|(_, read)| *read > from),
+            Ok(Ok(chunk)) => return chunk.filter(|chunk| chunk.up_to > from),
             Ok(Err(error)) => error.to_string(),
             Err(error) => error.to_string(),
         };

@@ -27,7 +27,9 @@ use tokio::time::timeout;
 
 use self::book::Book;
 use self::disk::Disk;
-pub use self::record::{Begun, CallRecord, Notice, Progress, Record, RegistrationRecord, What};
+pub use self::record::{
+    Begun, CallRecord, Chunk, Notice, Progress, Record, RegistrationRecord, What,
+};
 use super::retries::Fingerprint;
 use crate::api::{Call, CallEvent, CallId, CommandId, Cursor, Filter, RegistrationEvent};
 use crate::backend::EventSink;
@@ -237,12 +239,7 @@ impl Journal {
     /// Up to `at_most` events after number `from` that the filter lets through, and the number up to
     /// which there are no others. `None` when events after `from` are no longer kept. Those that
     /// memory has not are read from disk, a bounded number at a time.
-    pub async fn after(
-        &self,
-        from: u64,
-        filter: &Filter,
-        at_most: usize,
-    ) -> Option<(Vec<Arc<Record>>, u64)> {
+    pub async fn after(&self, from: u64, filter: &Filter, at_most: usize) -> Option<Chunk> {
         let recent = self.book().read(from, filter, at_most);
         match (recent, &self.disk) {
             (None, Some(disk)) => disk.read(from, filter, at_most).await,

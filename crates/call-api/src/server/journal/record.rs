@@ -106,6 +106,15 @@ pub enum Progress {
     Ended,
 }
 
+/// Some of the events after a number.
+#[derive(Debug)]
+pub struct Chunk {
+    /// Those that were asked for, in order.
+    pub records: Vec<Arc<Record>>,
+    /// There are no others up to this number.
+    pub up_to: u64,
+}
+
 impl What {
     pub(super) fn passes(&self, filter: &Filter) -> bool {
         match (self, filter) {

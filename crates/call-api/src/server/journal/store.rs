@@ -22,7 +22,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::record::{
-    Begun, CallRecord, Notice, Progress, Record, RegistrationRecord, What, millis,
+    Begun, CallRecord, Chunk, Notice, Progress, Record, RegistrationRecord, What, millis,
 };
 use crate::api::{CallChange, CommandId, Filter, Registration, RegistrationChange};
 use crate::config::Keep;
@@ -248,7 +248,7 @@ impl Store {
         from: u64,
         filter: &Filter,
         at_most: usize,
-    ) -> Result<Option<(Vec<Arc<Record>>, u64)>, Error> {
+    ) -> Result<Option<Chunk>, Error> {
         let transaction = self.database.begin_read()?;
         let events = transaction.open_table(EVENTS)?;
         let last = transaction.open_table(META)?.get("last")?.map_or(0, |last| last.value());
@@ -275,7 +275,7 @@ impl Store {
                 }
             }
         }
-        Ok(Some((found, read)))
+        Ok(Some(Chunk { records: found, up_to: read }))
     }
 }
 

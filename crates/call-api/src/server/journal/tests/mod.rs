@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::record::{Notice, Record, What};
+use super::record::{Chunk, Notice, Record, What};
 use super::store::{self, Writer};
 use super::{Journal, Snapshot};
 use crate::api::call::{EndedBy, Party, Reached, Stage};
@@ -76,7 +76,8 @@ async fn start(directory: &TempDir) -> Arc<Journal> {
 async fn all(journal: &Journal, from: u64, filter: &Filter) -> Vec<Arc<Record>> {
     let (mut all, mut from) = (Vec::new(), from);
     loop {
-        let (records, read) = journal.after(from, filter, 64).await.expect("it is kept");
+        let Chunk { records, up_to: read } =
+            journal.after(from, filter, 64).await.expect("it is kept");
         all.extend(records);
         if read == from {
             return all;
@@ -240,16 +241,18 @@ async fn what_memory_forgot_is_read_from_disk_in_chunks() {
     journal.settled(CALLS).await;
     let (mut from, mut calls, mut chunks) = (0, 0, 0);
     while from < CALLS {
-        let (records, read) = journal.after(from, &Filter::Calls(None), 64).await.unwrap();
+        let Chunk { records, up_to: read } =
+            journal.after(from, &Filter::Calls(None), 64).await.unwrap();
         assert!(records.len() <= 64 && read > from);
         (from, calls, chunks) = (read, calls + records.len(), chunks + 1);
     }
     assert_eq!(calls, 9_998);
     assert!(chunks > 100, "{chunks}");
     // A command's story is found without reading the others'.
-    let (records, read) = journal.after(0, &Filter::Command(mine), 64).await.unwrap();
+    let Chunk { records, up_to: read } =
+        journal.after(0, &Filter::Command(mine), 64).await.unwrap();
     assert_eq!((records.len(), records[0].number, read), (1, 9_500, CALLS));
-    let (records, _) = journal.after(0, &Filter::Command(other), 64).await.unwrap();
+    let Chunk { records, .. } = journal.after(0, &Filter::Command(other), 64).await.unwrap();
     assert!(records.is_empty());
     journal.close().await;
 }

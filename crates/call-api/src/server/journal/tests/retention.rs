@@ -62,7 +62,8 @@ fn a_command_is_found_as_long_as_anything_of_it_is_kept() {
     ];
     writer.append(&story, at(95)).unwrap();
     let store = writer.store();
-    let read = |from| store.read(from, &Filter::Command(id("x")), 64).unwrap().unwrap().0.len();
+    let read =
+        |from| store.read(from, &Filter::Command(id("x")), 64).unwrap().unwrap().records.len();
     assert_eq!(read(0), 2);
     assert_eq!(writer.append(&[], at(150)).unwrap(), 1, "its first event is gone");
     assert_eq!(read(1), 2);
@@ -96,6 +97,6 @@ fn an_id_that_is_used_again_has_a_new_story() {
     let ended = |number| record(number, 0, What::Command(id("x"), Notice::Ended(None)));
     let begun = |number| record(number, 0, What::Begun(id("x"), None));
     writer.append(&[begun(1), ended(2), begun(3), ended(4)], at(0)).unwrap();
-    let read = writer.store().read(0, &Filter::Command(id("x")), 64).unwrap().unwrap().0;
+    let read = writer.store().read(0, &Filter::Command(id("x")), 64).unwrap().unwrap().records;
     assert_eq!(read.iter().map(|record| record.number).collect::<Vec<_>>(), [4]);
 }
