@@ -91,6 +91,8 @@ async fn read(client: &mut Client, name: &str) -> Option<Story> {
                 story.errors += 1;
                 let text = message["params"]["message"].as_str().unwrap();
                 story.restarted = text.starts_with("the server was restarted");
+                let kind = &message["params"]["data"]["kind"];
+                assert!(!story.restarted || *kind == "draining", "{message}");
             }
             Some("Ended") => story.ended += 1,
             _ => panic!("{message}"),

@@ -22,6 +22,8 @@ struct Consumer {
     cut: usize,
     resumed: usize,
     gaps: usize,
+    /// Calls of which it was told that a restart ended them.
+    lost: usize,
 }
 
 impl Consumer {
@@ -66,7 +68,10 @@ impl Consumer {
         let call = &params["call"];
         self.history.push(format!("{} {} {}", params["cursor"], params["event"], call["id"]));
         match params["event"].as_str() {
-            Some("CALL_END") => drop(self.table.remove(&id(call))),
+            Some("CALL_END") => {
+                self.lost += usize::from(call["ended"]["origin"] == "restart");
+                self.table.remove(&id(call));
+            }
             _ => drop(self.table.insert(id(call), call.clone())),
         }
     }
@@ -135,15 +140,17 @@ async fn survive(cuts: usize, kills: usize, rate: u32, stay: usize) -> Consumer 
     consumer.catch_up(&url).await;
     assert!(consumer.table.len() >= stay, "{} calls stand", consumer.table.len());
     assert_eq!(consumer.gaps, 0);
+    assert!(consumer.lost >= kills, "each kill ends calls: {}", consumer.lost);
     let told = history(&url, &first, consumer.history.len()).await;
     assert!(told == consumer.history, "it has missed something, or heard it twice");
     server.expect_no_errors();
     let (now, most) = server.memory();
     println!(
-        "{} cuts, {kills} kills, {} resumed, {} events; the server has {now} kB, at the most {most} kB; journal {} bytes",
+        "{} cuts, {kills} kills, {} resumed, {} events, {} calls ended by a restart; the server has {now} kB, at the most {most} kB; journal {} bytes",
         consumer.cut,
         consumer.resumed,
         consumer.history.len(),
+        consumer.lost,
         server.journal_bytes()
     );
     consumer

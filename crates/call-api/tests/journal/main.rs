@@ -12,6 +12,7 @@ mod commands;
 mod consumer;
 mod crowd;
 mod phones;
+mod rate;
 mod server;
 
 use std::time::Duration;

@@ -149,11 +149,11 @@ pub(super) fn open(directory: &Path, keep: Keep) -> io::Result<(Writer, Left)> {
 
 /// Says on disk that events are missing: whoever comes back with a cursor after a restart is told.
 pub(super) fn spoil(directory: &Path) -> io::Result<()> {
-    let removed = std::fs::remove_file(directory.join(WHOLE));
-    removed.or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => Ok(()),
-        _ => Err(error),
-    })
+    match std::fs::remove_file(directory.join(WHOLE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        // It stays away after a power cut, too.
+        _ => File::open(directory)?.sync_all(),
+    }
 }
 
 /// An id that no other journal has.
