@@ -240,11 +240,15 @@ impl Journal {
     /// which there are no others. `None` when events after `from` are no longer kept. Those that
     /// memory has not are read from disk, a bounded number at a time.
     pub async fn after(&self, from: u64, filter: &Filter, at_most: usize) -> Option<Chunk> {
-        let recent = self.book().read(from, filter, at_most);
-        match (recent, &self.disk) {
+        match (self.recent(from, filter, at_most), &self.disk) {
             (None, Some(disk)) => disk.read(from, filter, at_most).await,
             (recent, _) => recent,
         }
+    }
+
+    /// The same, of those that memory has.
+    fn recent(&self, from: u64, filter: &Filter, at_most: usize) -> Option<Chunk> {
+        self.book().read(from, filter, at_most)
     }
 
     /// The number of the last event that clients may be told of, to wait for the next one.

@@ -1,12 +1,15 @@
 //! Disks that are full, files that are damaged or somebody else's.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex};
 use std::{fs, io};
 
 use redb::backends::InMemoryBackend;
 use redb::{Builder, Database, StorageBackend, TableDefinition};
+use tokio::time::Instant;
 
 use super::*;
+use crate::server::journal::PATIENCE;
 
 async fn refusal(directory: &TempDir) -> String {
     match Journal::start(&keep(directory.path())).await {
@@ -123,11 +126,43 @@ async fn damage_anywhere_in_the_file_is_found_at_the_start_or_did_no_harm() {
     assert!(refused > 50 && unharmed > 10, "{refused} refused, {unharmed} unharmed");
 }
 
-/// A disk that is full from some moment on.
-#[derive(Debug)]
+/// A disk that is full from some moment on, and waits while its gate is closed.
+#[derive(Debug, Default)]
 struct Disk {
     pages: InMemoryBackend,
     full: Arc<AtomicBool>,
+    gate: Arc<Gate>,
+}
+
+#[derive(Debug, Default)]
+struct Gate {
+    closed: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn close(&self) {
+        *self.closed.lock().unwrap() = true;
+    }
+
+    fn open(&self) {
+        *self.closed.lock().unwrap() = false;
+        self.opened.notify_all();
+    }
+
+    fn pass(&self) {
+        let closed = self.closed.lock().unwrap();
+        drop(self.opened.wait_while(closed, |closed| *closed).unwrap());
+    }
+}
+
+impl Disk {
+    /// A journal on this disk.
+    fn journal(self, directory: &TempDir) -> Arc<Journal> {
+        let database = Builder::new().create_with_backend(self).unwrap();
+        let (writer, left) = Writer::begin(database, Keep::default()).unwrap();
+        Journal::go_on(directory.path().to_owned(), 1 << 20, writer, left).unwrap()
+    }
 }
 
 impl StorageBackend for Disk {
@@ -147,6 +182,7 @@ impl StorageBackend for Disk {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.gate.pass();
         self.pages.sync_data()
     }
 
@@ -164,11 +200,7 @@ async fn a_server_whose_disk_is_full_goes_on_and_tells_of_the_gap_afterwards() {
     let directory = tempfile::tempdir().unwrap();
     start(&directory).await.close().await;
     let full = Arc::new(AtomicBool::new(false));
-    let disk = Disk { pages: InMemoryBackend::new(), full: full.clone() };
-    let database = Builder::new().create_with_backend(disk).unwrap();
-    let (writer, left) = Writer::begin(database, Keep::default()).unwrap();
-    let path = directory.path().to_owned();
-    let journal = Journal::go_on(path, 1 << 20, writer, left).unwrap();
+    let journal = Disk { full: full.clone(), ..Disk::default() }.journal(&directory);
     journal.call(created("before"));
     journal.settled(1).await;
     let (before, promised) = (journal.cursor(1), journal.cursor(2));
@@ -200,6 +232,60 @@ async fn start_and_close(directory: &TempDir) -> u32 {
     let Cursor { journal: id, .. } = journal.cursor(0);
     journal.close().await;
     id
+}
+
+#[tokio::test]
+async fn while_the_disk_is_waited_for_nobody_is_told_and_nobody_who_tells_waits() {
+    let directory = tempfile::tempdir().unwrap();
+    let gate = Arc::<Gate>::default();
+    let journal = Disk { gate: gate.clone(), ..Disk::default() }.journal(&directory);
+    gate.close();
+    for number in 1..=1000 {
+        journal.call(created(&format!("{number:x}")));
+    }
+    assert_eq!((journal.last(), *journal.news().borrow()), (1000, 0));
+    let chunk = journal.recent(0, &Filter::Calls(None), 64).unwrap();
+    assert!(chunk.records.is_empty() && chunk.up_to == 0, "{chunk:?}");
+    // What a snapshot shows may be told once its cursor is settled.
+    assert_eq!(journal.open(&Filter::Calls(None), None, None).cursor.number, 1000);
+    gate.open();
+    journal.settled(1000).await;
+    assert_eq!(all(&journal, 0, &Filter::Calls(None)).await.len(), 1000);
+    journal.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_does_not_answer_is_given_up_in_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let gate = Arc::<Gate>::default();
+    let journal = Disk { gate: gate.clone(), ..Disk::default() }.journal(&directory);
+    let promised = journal.cursor(1);
+    let began = Instant::now();
+    gate.close();
+    journal.call(created("a"));
+    journal.settled(1).await;
+    assert_eq!(began.elapsed(), PATIENCE);
+    assert_ne!(journal.cursor(1), promised, "a restart would not know of it");
+    journal.call(created("b"));
+    journal.settled(2).await;
+    assert_eq!(began.elapsed(), PATIENCE, "it is waited for once");
+    gate.open();
+}
+
+#[tokio::test]
+async fn a_disk_that_is_too_far_behind_is_given_up_and_costs_no_more_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let gate = Arc::<Gate>::default();
+    let journal = Disk { gate: gate.clone(), ..Disk::default() }.journal(&directory);
+    gate.close();
+    let megabyte = "x".repeat(1 << 20);
+    for _ in 0..12 {
+        let kind = EventKind::Reply { params: json!(megabyte) };
+        journal.command(id("x"), Notice::Event(Event::new(kind)));
+    }
+    assert_eq!(*journal.news().borrow(), 12);
+    assert!(journal.recent(0, &Filter::Calls(None), 64).is_none(), "memory has its bound");
+    gate.open();
 }
 
 #[tokio::test]
