@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Semaphore;
 
 use super::book::Book;
-use super::record::{CallRecord, Chunk, Notice, Progress, Record};
+use super::record::{Begun, CallRecord, Chunk, Notice, Progress, Record};
 use super::store::{self, Left, Store, Writer};
 use super::{Broken, CAPACITY, Journal};
 use crate::api::call::{EndedBy, Ending, Stage};
@@ -60,15 +60,15 @@ impl Journal {
             io::Error::new(io::ErrorKind::InvalidData, message)
         })??;
         tracing::info!(?directory, events = left.last - left.dropped, took = ?began.elapsed(), "journal read and checked");
-        let journal = Self::go_on(directory, CAPACITY, writer, left)?;
-        journal.settled(journal.last()).await;
+        let journal = Self::go_on(directory, CAPACITY, writer, left).await?;
         match journal.broken.get() {
             None => Ok(journal),
             Some(_) => Err(io::Error::other("journal.directory cannot be written: see the log")),
         }
     }
 
-    pub(super) fn go_on(
+    /// A journal that begins with the end of what there was before.
+    pub(super) async fn go_on(
         directory: PathBuf,
         capacity: usize,
         writer: Writer,
@@ -87,24 +87,38 @@ impl Journal {
         };
         let journal = Arc::new(Self::with_book(id, capacity, book, Some(disk)));
         journal.write_in_thread(writer)?;
-        for call in calls {
-            journal.call(lost(&call));
+        // A group at a time: there may be as many as the backend holds.
+        for calls in calls.chunks(GROUP) {
+            calls.iter().for_each(|call| journal.call(lost(call)));
+            journal.settled(journal.last()).await;
         }
-        for record in registrations {
-            let registration = record.registration.clone();
-            let change = RegistrationChange::Removed;
-            journal.registration(RegistrationEvent { change, registration });
-        }
-        for (_, begun) in commands.iter().filter(|(_, begun)| begun.progress != Progress::Ended) {
-            if begun.progress == Progress::Running {
-                journal.command(begun.cmd_id.clone(), Notice::Error(CommandError::Restarted));
+        for registrations in registrations.chunks(GROUP) {
+            for record in registrations {
+                let (change, registration) =
+                    (RegistrationChange::Removed, record.registration.clone());
+                journal.registration(RegistrationEvent { change, registration });
             }
-            journal.command(begun.cmd_id.clone(), Notice::Ended(None));
+            journal.settled(journal.last()).await;
         }
-        let mut remembered = journal.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        *remembered = commands;
-        drop(remembered);
+        for commands in commands.chunks(GROUP) {
+            commands.iter().for_each(|(_, begun)| journal.end(begun));
+            journal.settled(journal.last()).await;
+        }
+        *journal.remembered.lock().unwrap_or_else(PoisonError::into_inner) = commands;
         Ok(journal)
+    }
+
+    /// The end of a command whose server is gone, unless it had one.
+    fn end(&self, begun: &Begun) {
+        let cmd_id = &begun.cmd_id;
+        match begun.progress {
+            Progress::Running => {
+                self.command(cmd_id.clone(), Notice::Error(CommandError::Restarted));
+                self.command(cmd_id.clone(), Notice::Ended(None));
+            }
+            Progress::Failed => drop(self.command(cmd_id.clone(), Notice::Ended(None))),
+            Progress::Ended => {}
+        }
     }
 
     fn write_in_thread(self: &Arc<Self>, writer: Writer) -> io::Result<()> {

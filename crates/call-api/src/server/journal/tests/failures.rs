@@ -158,10 +158,10 @@ impl Gate {
 
 impl Disk {
     /// A journal on this disk.
-    fn journal(self, directory: &TempDir) -> Arc<Journal> {
+    async fn journal(self, directory: &TempDir) -> Arc<Journal> {
         let database = Builder::new().create_with_backend(self).unwrap();
         let (writer, left) = Writer::begin(database, Keep::default()).unwrap();
-        Journal::go_on(directory.path().to_owned(), 1 << 20, writer, left).unwrap()
+        Journal::go_on(directory.path().to_owned(), 1 << 20, writer, left).await.unwrap()
     }
 }
 
@@ -200,7 +200,7 @@ async fn a_server_whose_disk_is_full_goes_on_and_tells_of_the_gap_afterwards() {
     let directory = tempfile::tempdir().unwrap();
     start(&directory).await.close().await;
     let full = Arc::new(AtomicBool::new(false));
-    let journal = Disk { full: full.clone(), ..Disk::default() }.journal(&directory);
+    let journal = Disk { full: full.clone(), ..Disk::default() }.journal(&directory).await;
     journal.call(created("before"));
     journal.settled(1).await;
     let (before, promised) = (journal.cursor(1), journal.cursor(2));
@@ -238,7 +238,7 @@ async fn start_and_close(directory: &TempDir) -> u32 {
 async fn while_the_disk_is_waited_for_nobody_is_told_and_nobody_who_tells_waits() {
     let directory = tempfile::tempdir().unwrap();
     let gate = Arc::<Gate>::default();
-    let journal = Disk { gate: gate.clone(), ..Disk::default() }.journal(&directory);
+    let journal = Disk { gate: gate.clone(), ..Disk::default() }.journal(&directory).await;
     gate.close();
     for number in 1..=1000 {
         journal.call(created(&format!("{number:x}")));
@@ -258,7 +258,7 @@ async fn while_the_disk_is_waited_for_nobody_is_told_and_nobody_who_tells_waits(
 async fn a_disk_that_does_not_answer_is_given_up_in_time() {
     let directory = tempfile::tempdir().unwrap();
     let gate = Arc::<Gate>::default();
-    let journal = Disk { gate: gate.clone(), ..Disk::default() }.journal(&directory);
+    let journal = Disk { gate: gate.clone(), ..Disk::default() }.journal(&directory).await;
     let promised = journal.cursor(1);
     let began = Instant::now();
     gate.close();
@@ -276,7 +276,7 @@ async fn a_disk_that_does_not_answer_is_given_up_in_time() {
 async fn a_disk_that_is_too_far_behind_is_given_up_and_costs_no_more_memory() {
     let directory = tempfile::tempdir().unwrap();
     let gate = Arc::<Gate>::default();
-    let journal = Disk { gate: gate.clone(), ..Disk::default() }.journal(&directory);
+    let journal = Disk { gate: gate.clone(), ..Disk::default() }.journal(&directory).await;
     gate.close();
     let megabyte = "x".repeat(1 << 20);
     for _ in 0..12 {

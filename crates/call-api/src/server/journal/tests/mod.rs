@@ -152,6 +152,22 @@ async fn calls_and_registrations_that_a_server_left_are_over_and_said_to_be() {
 }
 
 #[tokio::test]
+async fn however_many_calls_a_server_left_their_ends_are_told() {
+    const CALLS: u64 = 10_000;
+    let directory = tempfile::tempdir().unwrap();
+    let journal = start(&directory).await;
+    for number in 1..=CALLS {
+        journal.call(created(&format!("{number:x}")));
+    }
+    journal.close().await;
+    drop(journal);
+    let journal = start(&directory).await;
+    assert_eq!((journal.last(), *journal.news().borrow()), (2 * CALLS, 2 * CALLS));
+    assert!(calls(&journal).is_empty());
+    journal.close().await;
+}
+
+#[tokio::test]
 async fn every_command_that_had_not_ended_fails_once_and_ends_once() {
     let directory = tempfile::tempdir().unwrap();
     let journal = start(&directory).await;
@@ -229,7 +245,7 @@ async fn what_memory_forgot_is_read_from_disk_in_chunks() {
     let directory = tempfile::tempdir().unwrap();
     let (writer, left) = store::open(directory.path(), keep(directory.path())).unwrap();
     let path = directory.path().to_owned();
-    let journal = Journal::go_on(path, 64 << 10, writer, left).unwrap();
+    let journal = Journal::go_on(path, 64 << 10, writer, left).await.unwrap();
     let (other, mine) = (id("other"), id("mine"));
     for number in 1..=CALLS {
         match number {
