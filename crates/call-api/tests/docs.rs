@@ -23,7 +23,6 @@ use call_api::server::commands::Commands;
 use call_api::server::connection::Connection;
 use call_api::server::journal::{self, Journal};
 use call_api::server::outbox::{Outbox, Outgoing};
-use call_api::server::subscriptions::MAX_SUBSCRIPTIONS;
 use engine::limits;
 use engine::phone::{Answer, Phone};
 use engine::ua::Output;
@@ -85,7 +84,8 @@ fn the_documented_queries_are_the_queries_there_are() {
 #[test]
 fn the_documented_bound_of_subscriptions_is_the_servers() {
     let manual = section(&read("docs/api.md"), "## Watching");
-    assert!(manual.contains(&format!("up to {MAX_SUBSCRIPTIONS} subscriptions")));
+    let bound = Limits::default().subscriptions;
+    assert!(manual.contains(&format!("up to {bound} subscriptions")));
     assert!(manual.contains(&format!("the last {} MiB", journal::CAPACITY >> 20)));
 }
 

@@ -141,6 +141,19 @@ impl ExtraHeaders {
         fits.then_some(Self(headers))
     }
 
+    /// Whether one of them says who calls.
+    #[must_use]
+    pub fn name_a_caller(&self) -> bool {
+        use sip::Name;
+        self.0.iter().any(|(name, _)| match Name::parse(name.as_bytes()) {
+            Name::PAssertedIdentity
+            | Name::PPreferredIdentity
+            | Name::Diversion
+            | Name::HistoryInfo => true,
+            _ => name.eq_ignore_ascii_case("Remote-Party-ID"),
+        })
+    }
+
     /// Names and values, in the order of their names.
     #[must_use]
     pub fn as_slice(&self) -> &[(String, String)] {

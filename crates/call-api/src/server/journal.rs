@@ -13,9 +13,10 @@ use std::time::SystemTime;
 
 use tokio::sync::watch;
 
+use super::access::Owner;
 use crate::api::{
     Call, CallChange, CallEvent, CallId, CommandError, CommandId, Cursor, Done, Event, EventKind,
-    Filter, Registration, RegistrationChange, RegistrationEvent,
+    Filter, Registration, RegistrationChange, RegistrationEvent, SipUri,
 };
 use crate::backend::EventSink;
 
@@ -68,8 +69,8 @@ pub enum What {
     Call(CallChange, Arc<CallRecord>),
     /// What became of a registration.
     Registration(RegistrationChange, Arc<RegistrationRecord>),
-    /// A notification of a command.
-    Command(CommandId, Notice),
+    /// A notification of somebody's command.
+    Command(Owner, CommandId, Notice),
 }
 
 /// What a client is told of its command.
@@ -90,6 +91,8 @@ pub struct CallRecord {
     pub call: Call,
     /// The number of its first event: calls are listed in this order.
     pub first: u64,
+    /// Between whom it began, as far as it is known: whoever sees it then sees it to its end.
+    pub between: [Option<SipUri>; 2],
     /// When it came.
     pub created: SystemTime,
     /// When it was answered.
@@ -176,8 +179,8 @@ impl Journal {
     }
 
     /// Writes down what a client is told of its command.
-    pub fn command(&self, cmd_id: CommandId, notice: Notice) -> Arc<Record> {
-        self.write(|_, _| What::Command(cmd_id, notice))
+    pub fn command(&self, owner: Owner, cmd_id: CommandId, notice: Notice) -> Arc<Record> {
+        self.write(|_, _| What::Command(owner, cmd_id, notice))
     }
 
     /// Every call, oldest first, and the cursor after it.
@@ -207,6 +210,19 @@ impl Journal {
             Some([]) | None => name,
         };
         book.calls.get(id).map_or(Found::None, |call| Found::One(Arc::clone(call)))
+    }
+
+    /// The call with this id.
+    #[must_use]
+    pub fn named(&self, id: &CallId) -> Option<Arc<CallRecord>> {
+        self.book().calls.get(id).cloned()
+    }
+
+    /// Waits until there is no call.
+    pub async fn no_calls(&self) {
+        let mut news = self.news();
+        // The sender is ours.
+        let _ = news.wait_for(|_| self.book().calls.is_empty()).await;
     }
 
     /// What a subscription starts with.
@@ -362,6 +378,10 @@ impl Book {
         }
         let mut record = CallRecord {
             first: before.as_ref().map_or(self.last, |before| before.first),
+            between: before.as_ref().map_or_else(
+                || [call.caller.uri.clone(), call.callee.uri.clone()],
+                |before| before.between.clone(),
+            ),
             created: before.as_ref().map_or(time, |before| before.created),
             answered: before.as_ref().and_then(|before| before.answered),
             established: before.as_ref().and_then(|before| before.established),
@@ -411,7 +431,7 @@ impl What {
             (Self::Call(_, record), Filter::Calls(name)) => {
                 name.as_ref().is_none_or(|name| record.call.is_named(name))
             }
-            (Self::Command(cmd_id, _), Filter::Command(wanted)) => cmd_id == wanted,
+            (Self::Command(_, cmd_id, _), Filter::Command(wanted)) => cmd_id == wanted,
             (Self::Registration(..), Filter::Registrations) => true,
             (Self::Call(..) | Self::Registration(..) | Self::Command(..), _) => false,
         }
@@ -434,15 +454,15 @@ impl Record {
                 let Registration { aor, contact } = &record.registration;
                 aor.as_str().len() + contact.as_str().len()
             }
-            What::Command(_, Notice::Event(Event { kind: EventKind::Reply { params }, .. })) => {
+            What::Command(_, _, Notice::Event(Event { kind: EventKind::Reply { params }, .. })) => {
                 // Parsed JSON takes a multiple of its text.
                 8 * params.to_string().len()
             }
-            What::Command(_, Notice::Event(event)) => {
+            What::Command(_, _, Notice::Event(event)) => {
                 event.uri.as_ref().map_or(0, |uri| uri.as_str().len())
             }
-            What::Command(_, Notice::Error(error)) => error.to_string().len(),
-            What::Command(_, Notice::Ended(_)) => 0,
+            What::Command(_, _, Notice::Error(error)) => error.to_string().len(),
+            What::Command(_, _, Notice::Ended(_)) => 0,
         };
         OVERHEAD + text
     }

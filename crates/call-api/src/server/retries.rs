@@ -1,4 +1,4 @@
-//! The `cmd_id`s that clients chose, so that a retry never places a call twice.
+//! The `cmd_id`s that clients chose, each token its own, so that a retry never places a call twice.
 //!
 //! An id is remembered for [`RETENTION`] after its command was started. A request that names it
 //! again is a retry when method and parameters are the same, else a conflict. Kept in memory and
@@ -10,7 +10,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::access::Owner;
 use crate::api::{CommandId, Invocation};
+
+/// Whose command, and the id that it was given.
+pub type Key = (Owner, CommandId);
 
 /// An hour is promised. A command may itself take an hour, and must not be forgotten while it runs.
 pub const RETENTION: Duration = Duration::from_secs(2 * 3600);
@@ -22,9 +26,9 @@ pub const BOUND: usize = 100_000;
 /// The remembered ids.
 #[derive(Debug, Default)]
 pub struct Retries {
-    seen: HashMap<CommandId, Fingerprint>,
+    seen: HashMap<Key, Fingerprint>,
     /// The same ids, oldest first.
-    order: VecDeque<(Instant, CommandId)>,
+    order: VecDeque<(Instant, Key)>,
     keys: [RandomState; 2],
 }
 
@@ -46,9 +50,9 @@ pub enum Seen {
 
 impl Retries {
     /// Looks an id up.
-    pub fn look_up(&mut self, now: Instant, cmd_id: &CommandId, invocation: &Invocation) -> Seen {
+    pub fn look_up(&mut self, now: Instant, key: &Key, invocation: &Invocation) -> Seen {
         self.forget(now);
-        match self.seen.get(cmd_id) {
+        match self.seen.get(key) {
             Some(fingerprint) if *fingerprint == self.fingerprint(invocation) => Seen::Same,
             Some(_) => Seen::Other,
             None if self.seen.len() >= BOUND => Seen::Full,
@@ -57,17 +61,15 @@ impl Retries {
     }
 
     /// Remembers an id whose command has been started.
-    pub fn remember(&mut self, now: Instant, cmd_id: CommandId, invocation: &Invocation) {
+    pub fn remember(&mut self, now: Instant, key: Key, invocation: &Invocation) {
         let fingerprint = self.fingerprint(invocation);
-        self.order.push_back((now, cmd_id.clone()));
-        self.seen.insert(cmd_id, fingerprint);
+        self.order.push_back((now, key.clone()));
+        self.seen.insert(key, fingerprint);
     }
 
     fn forget(&mut self, now: Instant) {
-        while let Some((_, cmd_id)) =
-            self.order.pop_front_if(|(since, _)| now - *since >= RETENTION)
-        {
-            self.seen.remove(&cmd_id);
+        while let Some((_, key)) = self.order.pop_front_if(|(since, _)| now - *since >= RETENTION) {
+            self.seen.remove(&key);
         }
     }
 
@@ -89,7 +91,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_id_is_remembered_for_its_time_and_then_forgotten() {
         let mut retries = Retries::default();
-        let id = CommandId::parse("order-7").unwrap();
+        let id = (Owner::default(), CommandId::parse("order-7").unwrap());
         let start = Instant::now();
         assert_eq!(retries.look_up(start, &id, &end("a")), Seen::Never);
         retries.remember(start, id.clone(), &end("a"));
@@ -104,7 +106,8 @@ mod tests {
     async fn at_the_bound_new_ids_are_refused_and_old_ones_kept() {
         let mut retries = Retries::default();
         let (start, command) = (Instant::now(), end("a"));
-        let id = |number: usize| CommandId::parse(&format!("id-{number}")).unwrap();
+        let id =
+            |number: usize| (Owner::default(), CommandId::parse(&format!("id-{number}")).unwrap());
         for number in 0..BOUND {
             retries.remember(start, id(number), &command);
         }
