@@ -161,3 +161,25 @@ async fn systemd_is_told_that_the_server_is_ready_lives_and_stops() {
     let stopped = timeout(DEADLINE, process.wait()).await.expect("stopped").unwrap();
     assert_eq!(stopped.code(), Some(0));
 }
+
+#[tokio::test]
+async fn the_client_talks_to_a_server_whose_certificate_it_is_told_to_trust() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(at("cert.pem"), made.cert.pem()).unwrap();
+    std::fs::write(at("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let yaml = format!(
+        "ws_server:\n  port: 0\n  tls_certificate: {}\n  tls_key: {}\nsip:\n  listen: udp:127.0.0.1:0\n",
+        at("cert.pem"),
+        at("key.pem")
+    );
+    std::fs::write(at("call-api.yml"), yaml).unwrap();
+    let mut server = Server::start(&at("call-api.yml"));
+    let url = server.logs("clients: ").await;
+    assert!(url.starts_with("wss://127.0.0.1:"), "{url}");
+    server.logs("SIP: ").await;
+    let trusting = client(&["-url", &url, "-method", "Echo", "-ca", &at("cert.pem")]).await;
+    assert_eq!(trusting.status.code(), Some(0), "{}", text(&trusting.stderr));
+    assert_eq!(client(&["-url", &url, "-method", "Echo"]).await.status.code(), Some(2));
+}

@@ -504,6 +504,7 @@ async fn no_token_exceeds_its_scopes_patterns_or_rates() {
             }
             if chance.below(2) == 0 {
                 let pause = [0, 1, 200, 999, 1000, 20_000][chance.below(6)];
+                trial.settle(&mut chance).await;
                 tokio::time::advance(Duration::from_millis(pause)).await;
                 trial.settle(&mut chance).await;
             }

@@ -226,7 +226,7 @@ async fn one_connection_has_so_many_commands_running_and_another_has_its_own() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_without_business_here_is_told_goodbye_and_others_stay() {
-    let server = TestServer::with(|limits| limits.idle = Some(Duration::from_secs(60))).await;
+    let server = TestServer::with(|limits| limits.idle = Some(Duration::from_secs(10))).await;
     let (mut idle, mut watching, mut waiting) =
         (server.client().await, server.client().await, server.client().await);
     watching.request("Subscribe", json!({})).await;

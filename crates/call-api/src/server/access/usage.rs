@@ -2,8 +2,9 @@
 //!
 //! Kept by name, so that connecting anew, or a new version of the file, gives nobody a fresh start.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -11,6 +12,9 @@ use super::rate::Moments;
 use super::token::Grants;
 use crate::api::{CallId, Command, ErrorKind, RequestError};
 use crate::server::journal::{Found, Journal};
+
+/// How long after a command a backend may tell of the call that it has left standing.
+const NEWS: Duration = Duration::from_secs(5);
 
 /// What is in use.
 #[derive(Debug, Default)]
@@ -23,11 +27,19 @@ struct Used {
     /// `CallStart`s that run.
     starting: u32,
     /// Calls that its commands have left standing. Those that have ended go when somebody asks.
-    standing: HashSet<CallId>,
+    standing: HashMap<CallId, Standing>,
     /// Calls that its running commands have told of and the journal need not know yet.
     told: HashSet<CallId>,
     requests: Moments,
     calls: Moments,
+}
+
+/// A call that a command has left standing.
+#[derive(Debug)]
+struct Standing {
+    since: Instant,
+    /// Whether the journal has known it.
+    seen: bool,
 }
 
 /// A connection of a token, until it is dropped.
@@ -78,7 +90,7 @@ impl Usage {
         }
         let starts = matches!(command, Command::CallStart(_));
         if let Some(calls) = grants.calls.filter(|_| starts) {
-            used.forget_ended(journal);
+            used.forget_ended(now, journal);
             if used.standing.len() + used.starting as usize >= calls as usize {
                 return Err(limited(format!("this token has {calls} calls")));
             }
@@ -117,16 +129,20 @@ impl Running {
     /// The command leaves this call standing.
     pub(in crate::server) fn leaves(&self, callid: &CallId, journal: &Journal) {
         if self.counts {
-            let mut used = self.usage.used();
-            used.forget_ended(journal);
-            used.standing.insert(callid.clone());
+            let (mut used, now) = (self.usage.used(), Instant::now());
+            used.standing.insert(callid.clone(), Standing { since: now, seen: false });
+            used.forget_ended(now, journal);
         }
     }
 }
 
 impl Used {
-    fn forget_ended(&mut self, journal: &Journal) {
-        self.standing.retain(|callid| !matches!(journal.find(callid), Found::None));
+    fn forget_ended(&mut self, now: Instant, journal: &Journal) {
+        self.standing.retain(|callid, standing| {
+            let stands = !matches!(journal.find(callid), Found::None);
+            standing.seen |= stands;
+            stands || (!standing.seen && now - standing.since < NEWS)
+        });
     }
 }
 
