@@ -194,6 +194,15 @@ impl Command {
         }
     }
 
+    /// Whether it has somebody called.
+    #[must_use]
+    pub fn places_a_call(&self) -> bool {
+        match self {
+            Self::CallStart(_) | Self::CallBlindTransfer(_) | Self::CallAttendedTransfer(_) => true,
+            Self::CallHold(_) | Self::CallUnHold(_) | Self::CallEnd(_) | Self::Echo(_) => false,
+        }
+    }
+
     /// Gives a command whose client set no deadline this one. `Echo` needs none.
     pub fn default_timeout(&mut self, default: Duration) {
         let timeout = match self {

@@ -68,7 +68,7 @@ impl CallId {
 }
 
 /// Names a started command: 1 to [`CommandId::MAX_LENGTH`] printable characters.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct CommandId(String);
 
@@ -156,6 +156,19 @@ impl ExtraHeaders {
         let fits =
             headers.len() <= Self::MAX && headers.iter().all(|(name, value)| is_extra(name, value));
         fits.then_some(Self(headers))
+    }
+
+    /// Whether one of them says who calls.
+    #[must_use]
+    pub fn name_a_caller(&self) -> bool {
+        use sip::Name;
+        self.0.iter().any(|(name, _)| match Name::parse(name.as_bytes()) {
+            Name::PAssertedIdentity
+            | Name::PPreferredIdentity
+            | Name::Diversion
+            | Name::HistoryInfo => true,
+            _ => name.eq_ignore_ascii_case("Remote-Party-ID"),
+        })
     }
 
     /// Names and values, in the order of their names.

@@ -1,11 +1,11 @@
-//! The `cmd_id`s that clients chose, so that a retry never places a call twice.
+//! The `cmd_id`s that clients chose, each token its own, so that a retry never places a call twice.
 //!
 //! An id is remembered for [`RETENTION`] after its command was started. A request that names it
 //! again is a retry when method and parameters are the same, else a conflict. Shared by all
 //! connections: the retry usually comes over a new one. The journal keeps the ids, too, so that they
 //! are remembered after a restart.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -13,8 +13,12 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use super::access::Owner;
 use super::journal::Begun;
 use crate::api::CommandId;
+
+/// The id that a command was given, and whose it is.
+pub type Key = (CommandId, Owner);
 
 /// An hour is promised. A command may itself take an hour, and must not be forgotten while it runs.
 pub const RETENTION: Duration = Duration::from_secs(2 * 3600);
@@ -26,9 +30,10 @@ pub const BOUND: usize = 100_000;
 /// The remembered ids.
 #[derive(Debug, Default)]
 pub struct Retries {
-    seen: HashMap<CommandId, Entry>,
+    /// Ordered by id: whoever sees the commands of several owners asks by id alone.
+    seen: BTreeMap<Key, Entry>,
     /// The same ids and until when they are remembered, oldest first.
-    order: VecDeque<(Instant, CommandId)>,
+    order: VecDeque<(Instant, Key)>,
 }
 
 #[derive(Debug)]
@@ -109,21 +114,21 @@ impl Retries {
     #[must_use]
     pub fn restored(begun: Vec<(u64, Begun)>, now: (Instant, SystemTime)) -> Self {
         let mut retries = Self::default();
-        for (number, Begun { cmd_id, fingerprint, time, .. }) in begun {
+        for (number, Begun { owner, cmd_id, fingerprint, time, .. }) in begun {
             // A clock that was set back does not make it older than it can be, nor one set forward
             // younger.
             let age = now.1.duration_since(time).unwrap_or_default().min(RETENTION);
             if let Some(fingerprint) = fingerprint {
-                retries.enter(now.0 + (RETENTION - age), cmd_id, fingerprint, number);
+                retries.enter(now.0 + (RETENTION - age), (cmd_id, owner), fingerprint, number);
             }
         }
         retries
     }
 
     /// Looks an id up.
-    pub fn look_up(&mut self, now: Instant, cmd_id: &CommandId, fingerprint: &Fingerprint) -> Seen {
+    pub fn look_up(&mut self, now: Instant, key: &Key, fingerprint: &Fingerprint) -> Seen {
         self.forget(now);
-        match self.seen.get(cmd_id) {
+        match self.seen.get(key) {
             Some(entry) if entry.fingerprint == *fingerprint => Seen::Same,
             Some(_) => Seen::Other,
             None if self.seen.len() >= BOUND => Seen::Full,
@@ -132,30 +137,27 @@ impl Retries {
     }
 
     /// Remembers an id whose command has been started. `begun` is the number of its first event.
-    pub fn remember(
-        &mut self,
-        now: Instant,
-        cmd_id: CommandId,
-        fingerprint: Fingerprint,
-        begun: u64,
-    ) {
-        self.enter(now + RETENTION, cmd_id, fingerprint, begun);
+    pub fn remember(&mut self, now: Instant, key: Key, fingerprint: Fingerprint, begun: u64) {
+        self.enter(now + RETENTION, key, fingerprint, begun);
     }
 
-    /// The number of the first event of a command whose id is remembered.
+    /// The number of the first event of the commands with this id, as far as they are remembered and
+    /// their owners are wanted.
     #[must_use]
-    pub fn begun(&self, cmd_id: &CommandId) -> Option<u64> {
-        self.seen.get(cmd_id).map(|entry| entry.begun)
+    pub fn begun(&self, cmd_id: &CommandId, wanted: impl Fn(&Owner) -> bool) -> Option<u64> {
+        let first = (cmd_id.clone(), Owner::default());
+        let named = self.seen.range(first..).take_while(|((id, _), _)| id == cmd_id);
+        named.filter(|((_, owner), _)| wanted(owner)).map(|(_, entry)| entry.begun).min()
     }
 
-    fn enter(&mut self, until: Instant, cmd_id: CommandId, fingerprint: Fingerprint, begun: u64) {
-        self.order.push_back((until, cmd_id.clone()));
-        self.seen.insert(cmd_id, Entry { fingerprint, begun });
+    fn enter(&mut self, until: Instant, key: Key, fingerprint: Fingerprint, begun: u64) {
+        self.order.push_back((until, key.clone()));
+        self.seen.insert(key, Entry { fingerprint, begun });
     }
 
     fn forget(&mut self, now: Instant) {
-        while let Some((_, cmd_id)) = self.order.pop_front_if(|(until, _)| *until <= now) {
-            self.seen.remove(&cmd_id);
+        while let Some((_, key)) = self.order.pop_front_if(|(until, _)| *until <= now) {
+            self.seen.remove(&key);
         }
     }
 }
@@ -205,6 +207,7 @@ mod tests {
     async fn what_an_earlier_run_began_is_remembered_for_the_rest_of_its_time() {
         let now = (Instant::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30));
         let begun = |id, fingerprint, age: i64| Begun {
+            owner: Owner::default(),
             cmd_id: CommandId::parse(id).unwrap(),
             fingerprint,
             time: match u64::try_from(age) {
@@ -220,9 +223,9 @@ mod tests {
             (6, begun("from the future", Some(end("c")), -10_000)),
         ];
         let mut retries = Retries::restored(commands, now);
-        let id = |name| CommandId::parse(name).unwrap();
+        let id = |name| (CommandId::parse(name).unwrap(), Owner::default());
         assert_eq!(retries.look_up(now.0, &id("old"), &end("a")), Seen::Same);
-        assert_eq!(retries.begun(&id("old")), Some(3));
+        assert_eq!(retries.begun(&id("old").0, |_| true), Some(3));
         assert_eq!(retries.look_up(now.0, &id("unnamed"), &end("a")), Seen::Never);
         let later = now.0 + Duration::from_secs(201);
         assert_eq!(retries.look_up(later, &id("old"), &end("a")), Seen::Never);
@@ -239,7 +242,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_id_is_remembered_for_its_time_and_then_forgotten() {
         let mut retries = Retries::default();
-        let id = CommandId::parse("order-7").unwrap();
+        let id = (CommandId::parse("order-7").unwrap(), Owner::default());
         let start = Instant::now();
         assert_eq!(retries.look_up(start, &id, &end("a")), Seen::Never);
         retries.remember(start, id.clone(), end("a"), 1);
@@ -254,7 +257,8 @@ mod tests {
     async fn at_the_bound_new_ids_are_refused_and_old_ones_kept() {
         let mut retries = Retries::default();
         let (start, command) = (Instant::now(), end("a"));
-        let id = |number: usize| CommandId::parse(&format!("id-{number}")).unwrap();
+        let id =
+            |number: usize| (CommandId::parse(&format!("id-{number}")).unwrap(), Owner::default());
         for number in 0..BOUND {
             retries.remember(start, id(number), command.clone(), 1);
         }

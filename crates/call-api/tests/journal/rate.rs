@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use call_api::api::{CommandId, Event, EventKind};
 use call_api::config::Keep;
+use call_api::server::access::Owner;
 use call_api::server::journal::{Journal, Notice};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -24,7 +25,7 @@ async fn tell(rate: u32, seconds: u32) {
         for _ in 0..rate / 100 {
             let told = Instant::now();
             let event = Notice::Event(Event::new(EventKind::Answered));
-            last = journal.command(cmd_id.clone(), event).number;
+            last = journal.command(Owner::default(), cmd_id.clone(), event).number;
             held.push(told.elapsed());
         }
         let (journal, told) = (Arc::clone(&journal), Instant::now());

@@ -38,7 +38,7 @@ impl<'a> Mark<'a> {
 #[must_use]
 pub fn notification_of(record: &Record, mark: &Mark<'_>) -> Option<String> {
     Some(match &record.what {
-        What::Command(cmd_id, notice) => command_notification(cmd_id, notice, record.time, mark),
+        What::Command(_, cmd_id, notice) => command_notification(cmd_id, notice, record.time, mark),
         What::Call(change, call) => call_event(*change, call, record.time, mark),
         What::Registration(change, registration) => {
             registration_event(*change, registration, record.time, mark)

@@ -97,6 +97,11 @@ impl Book {
         self.calls.get(id)
     }
 
+    /// Whether there is any call.
+    pub(super) fn has_calls(&self) -> bool {
+        !self.calls.is_empty()
+    }
+
     /// The ids of the calls that have this Call-ID.
     pub(super) fn ids_of(&self, callid: &CallId) -> &[CallId] {
         self.by_callid.get(callid).map_or(&[], Vec::as_slice)
@@ -164,6 +169,10 @@ impl Book {
         }
         let mut record = CallRecord {
             first: before.as_ref().map_or(self.last, |before| before.first),
+            between: before.as_ref().map_or_else(
+                || [call.caller.uri.clone(), call.callee.uri.clone()],
+                |before| before.between.clone(),
+            ),
             created: before.as_ref().map_or(time, |before| before.created),
             answered: before.as_ref().and_then(|before| before.answered),
             established: before.as_ref().and_then(|before| before.established),

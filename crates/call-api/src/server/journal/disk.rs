@@ -110,13 +110,13 @@ impl Journal {
 
     /// The end of a command whose server is gone, unless it had one.
     fn end(&self, begun: &Begun) {
-        let cmd_id = &begun.cmd_id;
+        let tell = |notice| drop(self.command(begun.owner.clone(), begun.cmd_id.clone(), notice));
         match begun.progress {
             Progress::Running => {
-                self.command(cmd_id.clone(), Notice::Error(CommandError::Restarted));
-                self.command(cmd_id.clone(), Notice::Ended(None));
+                tell(Notice::Error(CommandError::Restarted));
+                tell(Notice::Ended(None));
             }
-            Progress::Failed => drop(self.command(cmd_id.clone(), Notice::Ended(None))),
+            Progress::Failed => tell(Notice::Ended(None)),
             Progress::Ended => {}
         }
     }

@@ -30,6 +30,7 @@ use self::disk::Disk;
 pub use self::record::{
     Begun, CallRecord, Chunk, Notice, Progress, Record, RegistrationRecord, What,
 };
+use super::access::Owner;
 use super::retries::Fingerprint;
 use crate::api::{Call, CallEvent, CallId, CommandId, Cursor, Filter, RegistrationEvent};
 use crate::backend::EventSink;
@@ -156,15 +157,15 @@ impl Journal {
         }
     }
 
-    /// Writes down that a command is about to begin, and what was asked for if the client chose the
+    /// Writes down that somebody's command is about to begin, and what was asked for if the client chose the
     /// id. Returns the number of this event.
-    pub fn begin(&self, cmd_id: CommandId, fingerprint: Option<Fingerprint>) -> u64 {
-        self.write(|_, _| What::Begun(cmd_id, fingerprint)).number
+    pub fn begin(&self, owner: Owner, cmd_id: CommandId, fingerprint: Option<Fingerprint>) -> u64 {
+        self.write(|_, _| What::Begun(owner, cmd_id, fingerprint)).number
     }
 
     /// Writes down what a client is told of its command.
-    pub fn command(&self, cmd_id: CommandId, notice: Notice) -> Arc<Record> {
-        self.write(|_, _| What::Command(cmd_id, notice))
+    pub fn command(&self, owner: Owner, cmd_id: CommandId, notice: Notice) -> Arc<Record> {
+        self.write(|_, _| What::Command(owner, cmd_id, notice))
     }
 
     /// The commands of earlier runs whose ids clients chose and that must be remembered, oldest first,
@@ -202,7 +203,23 @@ impl Journal {
         book.call(id).map_or(Found::None, |call| Found::One(Arc::clone(call)))
     }
 
-    /// What a subscription starts with. `begun` is the number of the first event of the command that
+    /// The call with this id.
+    #[must_use]
+    pub fn named(&self, id: &CallId) -> Option<Arc<CallRecord>> {
+        self.book().call(id).cloned()
+    }
+
+    /// Waits until there is no call.
+    pub async fn no_calls(&self) {
+        let mut news = self.news();
+        // Never both locks at once: whoever writes takes that of the book first.
+        while self.book().has_calls() {
+            // The sender is ours.
+            let _ = news.changed().await;
+        }
+    }
+
+    /// What a subscription starts with. `begun` is the number of the first event of the commands that
     /// the filter names, if that is known.
     #[must_use]
     pub fn open(&self, filter: &Filter, since: Option<Cursor>, begun: Option<u64>) -> Opening {

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::{
     Call, CallChange, CommandError, CommandId, Done, Event, EventKind, Filter, Registration,
-    RegistrationChange,
+    RegistrationChange, SipUri,
 };
+use crate::server::access::Owner;
 use crate::server::retries::Fingerprint;
 
 /// What an event costs in memory beside its texts.
@@ -34,10 +35,10 @@ pub enum What {
     Call(CallChange, Arc<CallRecord>),
     /// What became of a registration.
     Registration(RegistrationChange, Arc<RegistrationRecord>),
-    /// A command was admitted. Its client has this from the reply, so nobody is told.
-    Begun(CommandId, Option<Fingerprint>),
-    /// A notification of a command.
-    Command(CommandId, Notice),
+    /// Somebody's command was admitted. Its client has this from the reply, so nobody is told.
+    Begun(Owner, CommandId, Option<Fingerprint>),
+    /// A notification of somebody's command.
+    Command(Owner, CommandId, Notice),
 }
 
 /// What a client is told of its command.
@@ -58,6 +59,8 @@ pub struct CallRecord {
     pub call: Call,
     /// The number of its first event: calls are listed in this order.
     pub first: u64,
+    /// Between whom it began, as far as it is known: whoever sees it then sees it to its end.
+    pub between: [Option<SipUri>; 2],
     /// When it came.
     #[serde(with = "millis")]
     pub created: SystemTime,
@@ -84,6 +87,8 @@ pub struct RegistrationRecord {
 /// A command that was admitted, as long as it runs or its `cmd_id` is remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begun {
+    /// Whose it is.
+    pub owner: Owner,
     /// Its id.
     pub cmd_id: CommandId,
     /// What was asked for, when the client chose the id.
@@ -121,7 +126,7 @@ impl What {
             (Self::Call(_, record), Filter::Calls(name)) => {
                 name.as_ref().is_none_or(|name| record.call.is_named(name))
             }
-            (Self::Command(cmd_id, _), Filter::Command(wanted)) => cmd_id == wanted,
+            (Self::Command(_, cmd_id, _), Filter::Command(wanted)) => cmd_id == wanted,
             (Self::Registration(..), Filter::Registrations) => true,
             (Self::Call(..) | Self::Registration(..) | Self::Command(..) | Self::Begun(..), _) => {
                 false
@@ -136,7 +141,7 @@ impl Record {
         let text = match &self.what {
             What::Call(_, record) => {
                 let Call { callid, caller, callee, ending, .. } = &record.call;
-                let uris = [&caller.uri, &callee.uri].into_iter().flatten();
+                let uris = [&caller.uri, &callee.uri].into_iter().chain(&record.between).flatten();
                 let reason = ending.as_ref().and_then(|ending| ending.status.as_ref());
                 callid.as_ref().map_or(0, |callid| callid.as_str().len())
                     + uris.map(|uri| uri.as_str().len()).sum::<usize>()
@@ -146,15 +151,15 @@ impl Record {
                 let Registration { aor, contact } = &record.registration;
                 aor.as_str().len() + contact.as_str().len()
             }
-            What::Command(_, Notice::Event(Event { kind: EventKind::Reply { params }, .. })) => {
+            What::Command(_, _, Notice::Event(Event { kind: EventKind::Reply { params }, .. })) => {
                 // Parsed JSON takes a multiple of its text.
                 8 * params.to_string().len()
             }
-            What::Command(_, Notice::Event(event)) => {
+            What::Command(_, _, Notice::Event(event)) => {
                 event.uri.as_ref().map_or(0, |uri| uri.as_str().len())
             }
-            What::Command(_, Notice::Error(error)) => error.to_string().len(),
-            What::Command(_, Notice::Ended(_)) | What::Begun(..) => 0,
+            What::Command(_, _, Notice::Error(error)) => error.to_string().len(),
+            What::Command(_, _, Notice::Ended(_)) | What::Begun(..) => 0,
         };
         OVERHEAD + text
     }

@@ -26,7 +26,7 @@ use super::record::{
 };
 use crate::api::{CallChange, CommandId, Filter, Registration, RegistrationChange};
 use crate::config::Keep;
-use crate::server::retries::RETENTION;
+use crate::server::retries::{Key, RETENTION};
 
 /// The events.
 const FILE: &str = "journal.redb";
@@ -55,8 +55,8 @@ const REGISTRATIONS: TableDefinition<'_, (&str, &str), &[u8]> =
 /// The commands that run or whose id a client chose a short time ago: number of the first event to
 /// JSON.
 const COMMANDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("commands");
-/// Every command of which an event is kept: id to the number of its first event.
-const STARTS: TableDefinition<'_, &str, u64> = TableDefinition::new("starts");
+/// Every command of which an event is kept: id and owner to the number of its first event.
+const STARTS: TableDefinition<'_, (&str, Option<&str>), u64> = TableDefinition::new("starts");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 /// What the runs of the server before this one have left.
@@ -88,7 +88,7 @@ pub(super) struct Writer {
     store: Arc<Store>,
     keep: Keep,
     /// The commands that have not ended, and the numbers of their first events.
-    running: HashMap<CommandId, u64>,
+    running: HashMap<Key, u64>,
 }
 
 struct Tables<'t> {
@@ -96,7 +96,7 @@ struct Tables<'t> {
     calls: Table<'t, &'static str, &'static [u8]>,
     registrations: Table<'t, (&'static str, &'static str), &'static [u8]>,
     commands: Table<'t, u64, &'static [u8]>,
-    starts: Table<'t, &'static str, u64>,
+    starts: Table<'t, (&'static str, Option<&'static str>), u64>,
     meta: Table<'t, &'static str, u64>,
     /// The number of the last event.
     last: u64,
@@ -181,7 +181,9 @@ impl Writer {
     pub(super) fn begin(database: Database, keep: Keep) -> Result<(Self, Left), Error> {
         let left = left(&database)?;
         let unended = left.commands.iter().filter(|(_, begun)| begun.progress != Progress::Ended);
-        let running = unended.map(|(number, begun)| (begun.cmd_id.clone(), *number)).collect();
+        let running = unended
+            .map(|(number, begun)| ((begun.cmd_id.clone(), begun.owner.clone()), *number))
+            .collect();
         Ok((Self { store: Arc::new(Store { database }), keep, running }, left))
     }
 
@@ -259,8 +261,8 @@ impl Store {
         let mut from = from;
         if let Filter::Command(cmd_id) = filter {
             // Nothing is told of a command before its first event; without one, nothing is kept.
-            let start = transaction.open_table(STARTS)?.get(cmd_id.as_str())?;
-            from = from.max(start.map_or(last, |start| start.value()));
+            let starts = transaction.open_table(STARTS)?;
+            from = from.max(first(&starts, cmd_id)?.unwrap_or(last));
         }
         let mut found = Vec::new();
         let mut read = from;
@@ -347,11 +349,7 @@ impl<'t> Tables<'t> {
     }
 
     /// Writes an event, and what follows from it of registrations and commands.
-    fn enter(
-        &mut self,
-        record: &Record,
-        running: &mut HashMap<CommandId, u64>,
-    ) -> Result<(), Error> {
+    fn enter(&mut self, record: &Record, running: &mut HashMap<Key, u64>) -> Result<(), Error> {
         let Record { number, time, what } = record;
         let text = encode(record);
         self.events.insert(number, (millis::of(*time), text.as_slice()))?;
@@ -359,7 +357,7 @@ impl<'t> Tables<'t> {
         self.last = *number;
         match what {
             // See `settle_calls`.
-            What::Call(..) | What::Command(_, Notice::Event(_)) => {}
+            What::Call(..) | What::Command(_, _, Notice::Event(_)) => {}
             What::Registration(change, registration) => {
                 let Registration { aor, contact } = &registration.registration;
                 let key = (aor.as_str(), contact.as_str());
@@ -372,20 +370,25 @@ impl<'t> Tables<'t> {
                     }
                 }
             }
-            What::Begun(cmd_id, fingerprint) => {
-                self.starts.insert(cmd_id.as_str(), number)?;
-                running.insert(cmd_id.clone(), *number);
-                let (cmd_id, fingerprint) = (cmd_id.clone(), fingerprint.clone());
-                let begun = Begun { cmd_id, fingerprint, time: *time, progress: Progress::Running };
+            What::Begun(owner, cmd_id, fingerprint) => {
+                self.starts.insert((cmd_id.as_str(), owner.name()), number)?;
+                running.insert((cmd_id.clone(), owner.clone()), *number);
+                let begun = Begun {
+                    owner: owner.clone(),
+                    cmd_id: cmd_id.clone(),
+                    fingerprint: fingerprint.clone(),
+                    time: *time,
+                    progress: Progress::Running,
+                };
                 self.commands.insert(number, encode(&begun).as_slice())?;
             }
-            What::Command(cmd_id, Notice::Error(_)) => {
-                if let Some(start) = running.get(cmd_id) {
+            What::Command(owner, cmd_id, Notice::Error(_)) => {
+                if let Some(start) = running.get(&(cmd_id.clone(), owner.clone())) {
                     self.advance(*start, Progress::Failed)?;
                 }
             }
-            What::Command(cmd_id, Notice::Ended(_)) => {
-                if let Some(start) = running.remove(cmd_id) {
+            What::Command(owner, cmd_id, Notice::Ended(_)) => {
+                if let Some(start) = running.remove(&(cmd_id.clone(), owner.clone())) {
                     self.advance(start, Progress::Ended)?;
                 }
             }
@@ -442,10 +445,11 @@ impl<'t> Tables<'t> {
             self.events.remove(number)?;
             self.bytes = self.bytes.saturating_sub(text.len() as u64);
             // The last event of a command. The id may be in use again since.
-            if let What::Command(cmd_id, Notice::Ended(_)) = decode::<Record>(&text)?.what
-                && self.starts.get(cmd_id.as_str())?.is_some_and(|start| start.value() < number)
-            {
-                self.starts.remove(cmd_id.as_str())?;
+            if let What::Command(owner, cmd_id, Notice::Ended(_)) = decode::<Record>(&text)?.what {
+                let key = (cmd_id.as_str(), owner.name());
+                if self.starts.get(key)?.is_some_and(|start| start.value() < number) {
+                    self.starts.remove(key)?;
+                }
             }
         }
         let mut forgotten = Vec::new();
@@ -464,6 +468,23 @@ impl<'t> Tables<'t> {
         }
         Ok(())
     }
+}
+
+/// The number of the first event of all commands with this id, whoever they belong to.
+fn first(
+    starts: &impl ReadableTable<(&'static str, Option<&'static str>), u64>,
+    cmd_id: &CommandId,
+) -> Result<Option<u64>, Error> {
+    let mut first = None;
+    // Nobody comes first in the order of owners.
+    for start in starts.range((cmd_id.as_str(), None)..)? {
+        let (key, number) = start?;
+        if key.value().0 != cmd_id.as_str() {
+            break;
+        }
+        first = Some(first.map_or(number.value(), |first: u64| first.min(number.value())));
+    }
+    Ok(first)
 }
 
 /// What is older than this is older than `age`, in milliseconds since 1970.

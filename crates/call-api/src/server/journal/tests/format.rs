@@ -26,7 +26,8 @@ fn records_are_written_as_json() {
     let status = Some((486, "Busy Here".to_owned()));
     call.ending = Some(Ending { by: EndedBy::Party(Side::Callee), status, q850: Some(17) });
     let (created, answered, established) = (time(1_000), Some(time(2_000)), None);
-    let record = CallRecord { call, first: 3, created, answered, established };
+    let between = [call.caller.uri.clone(), None];
+    let record = CallRecord { call, first: 3, between, created, answered, established };
     let RegistrationEvent { change, registration } = registered();
     let registration = RegistrationRecord { registration, first: 4, since: time(5_000) };
     let error = CommandError::Sip {
@@ -39,11 +40,13 @@ fn records_are_written_as_json() {
     let records = [
         text(What::Call(CallChange::Held(Side::Callee), Arc::new(record))),
         text(What::Registration(change, Arc::new(registration))),
-        text(What::Begun(id("order-7"), Some(fingerprint()))),
-        text(What::Command(id("order-7"), Notice::Event(event))),
-        text(What::Command(id("order-7"), Notice::Error(error))),
-        text(What::Command(id("order-7"), Notice::Error(CommandError::Restarted))),
+        text(What::Begun(shop(), id("order-7"), Some(fingerprint()))),
+        text(What::Begun(Owner::default(), id("order-7"), None)),
+        text(What::Command(shop(), id("order-7"), Notice::Event(event))),
+        text(What::Command(shop(), id("order-7"), Notice::Error(error))),
+        text(What::Command(shop(), id("order-7"), Notice::Error(CommandError::Restarted))),
         text(What::Command(
+            shop(),
             id("order-7"),
             Notice::Ended(Some(Done { callid: CallId::parse("x") })),
         )),
@@ -62,6 +65,7 @@ fn records_are_written_as_json() {
 #[test]
 fn remembered_commands_are_written_as_json() {
     let begun = Begun {
+        owner: shop(),
         cmd_id: id("order-7"),
         fingerprint: Some(fingerprint()),
         time: time(1_795_424_400_123),
@@ -77,6 +81,10 @@ fn whatever_an_echo_sent_comes_back_as_it_was() {
     let deep = format!("{}1e-7{}", "[".repeat(120), "]".repeat(120));
     for sent in [&*deep, r#"{"b":1,"a":[null,true,"\u0000é"],"pi":3.141592653589793238}"#] {
         let params = serde_json::from_str(sent).unwrap();
-        text(What::Command(id("x"), Notice::Event(Event::new(EventKind::Reply { params }))));
+        text(What::Command(
+            shop(),
+            id("x"),
+            Notice::Event(Event::new(EventKind::Reply { params })),
+        ));
     }
 }

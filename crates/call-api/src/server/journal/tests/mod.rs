@@ -21,6 +21,7 @@ use crate::api::{
 };
 use crate::backend::EventSink;
 use crate::config::Keep;
+use crate::server::access::Owner;
 use crate::server::retries::Fingerprint;
 
 fn call(id: &str) -> Call {
@@ -58,6 +59,11 @@ fn registered() -> RegistrationEvent {
 
 fn id(name: &str) -> CommandId {
     CommandId::parse(name).unwrap()
+}
+
+/// The owner of some commands.
+fn shop() -> Owner {
+    serde_json::from_str("\"shop\"").unwrap()
 }
 
 fn fingerprint() -> Fingerprint {
@@ -173,12 +179,12 @@ async fn every_command_that_had_not_ended_fails_once_and_ends_once() {
     let journal = start(&directory).await;
     let reply = |n: u32| Notice::Event(Event::new(EventKind::Reply { params: json!(n) }));
     for name in ["running", "failed", "ended"] {
-        journal.begin(id(name), Some(fingerprint()));
-        journal.command(id(name), reply(1));
+        journal.begin(Owner::default(), id(name), Some(fingerprint()));
+        journal.command(Owner::default(), id(name), reply(1));
     }
-    journal.command(id("failed"), Notice::Error(CommandError::Draining));
-    journal.command(id("ended"), Notice::Ended(Some(Done::default())));
-    journal.begin(id("unnamed"), None);
+    journal.command(Owner::default(), id("failed"), Notice::Error(CommandError::Draining));
+    journal.command(Owner::default(), id("ended"), Notice::Ended(Some(Done::default())));
+    journal.begin(Owner::default(), id("unnamed"), None);
     journal.close().await;
     drop(journal);
 
@@ -188,10 +194,10 @@ async fn every_command_that_had_not_ended_fails_once_and_ends_once() {
         for name in ["running", "failed", "ended", "unnamed"] {
             let told = all(&journal, 0, &Filter::Command(id(name))).await;
             let story = told.iter().map(|record| match &record.what {
-                What::Command(_, Notice::Event(_)) => "event",
-                What::Command(_, Notice::Error(CommandError::Restarted)) => "restarted",
-                What::Command(_, Notice::Error(_)) => "error",
-                What::Command(_, Notice::Ended(_)) => "ended",
+                What::Command(_, _, Notice::Event(_)) => "event",
+                What::Command(_, _, Notice::Error(CommandError::Restarted)) => "restarted",
+                What::Command(_, _, Notice::Error(_)) => "error",
+                What::Command(_, _, Notice::Ended(_)) => "ended",
                 other => panic!("{other:?}"),
             });
             stories.push(format!("{name}: {}", story.collect::<Vec<_>>().join(", ")));
@@ -249,8 +255,8 @@ async fn what_memory_forgot_is_read_from_disk_in_chunks() {
     let (other, mine) = (id("other"), id("mine"));
     for number in 1..=CALLS {
         match number {
-            9_000 => drop(journal.begin(mine.clone(), None)),
-            9_500 => drop(journal.command(mine.clone(), Notice::Ended(None))),
+            9_000 => drop(journal.begin(Owner::default(), mine.clone(), None)),
+            9_500 => drop(journal.command(Owner::default(), mine.clone(), Notice::Ended(None))),
             _ => journal.call(created(&format!("{number:x}"))),
         }
     }

@@ -22,7 +22,7 @@ fn record(number: u64, seconds: u64, what: What) -> Arc<Record> {
 
 fn reply(name: &str) -> What {
     let kind = EventKind::Reply { params: json!("x".repeat(1000)) };
-    What::Command(id(name), Notice::Event(Event::new(kind)))
+    What::Command(Owner::default(), id(name), Notice::Event(Event::new(kind)))
 }
 
 #[test]
@@ -55,9 +55,9 @@ fn the_oldest_events_are_dropped_when_they_are_too_many() {
 fn a_command_is_found_as_long_as_anything_of_it_is_kept() {
     let mut writer = begin(100, u64::MAX);
     let story = [
-        record(1, 0, What::Begun(id("x"), None)),
+        record(1, 0, What::Begun(Owner::default(), id("x"), None)),
         record(2, 90, reply("x")),
-        record(3, 91, What::Command(id("x"), Notice::Ended(None))),
+        record(3, 91, What::Command(Owner::default(), id("x"), Notice::Ended(None))),
         record(4, 92, reply("other")),
     ];
     writer.append(&story, at(95)).unwrap();
@@ -74,8 +74,12 @@ fn a_command_is_found_as_long_as_anything_of_it_is_kept() {
 #[test]
 fn an_id_is_remembered_for_its_time_however_short_events_are_kept() {
     let mut writer = begin(60, 10_000);
-    let begun = |number, name| record(number, 0, What::Begun(id(name), Some(fingerprint())));
-    let ended = |number, name| record(number, 1, What::Command(id(name), Notice::Ended(None)));
+    let begun = |number, name| {
+        record(number, 0, What::Begun(Owner::default(), id(name), Some(fingerprint())))
+    };
+    let ended = |number, name| {
+        record(number, 1, What::Command(Owner::default(), id(name), Notice::Ended(None)))
+    };
     let story = [begun(1, "ended"), begun(2, "running"), ended(3, "ended")];
     writer.append(&story, at(1)).unwrap();
     let last = RETENTION.as_secs();
@@ -94,8 +98,9 @@ fn remembered(writer: &mut Writer, seconds: u64) -> Vec<String> {
 #[test]
 fn an_id_that_is_used_again_has_a_new_story() {
     let mut writer = begin(1000, u64::MAX);
-    let ended = |number| record(number, 0, What::Command(id("x"), Notice::Ended(None)));
-    let begun = |number| record(number, 0, What::Begun(id("x"), None));
+    let ended =
+        |number| record(number, 0, What::Command(Owner::default(), id("x"), Notice::Ended(None)));
+    let begun = |number| record(number, 0, What::Begun(Owner::default(), id("x"), None));
     writer.append(&[begun(1), ended(2), begun(3), ended(4)], at(0)).unwrap();
     let read = writer.store().read(0, &Filter::Command(id("x")), 64).unwrap().unwrap().records;
     assert_eq!(read.iter().map(|record| record.number).collect::<Vec<_>>(), [4]);

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod service;
+
 use std::net::SocketAddr;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
