@@ -199,6 +199,16 @@ fn every_link_leads_somewhere() {
     assert!(astray.is_empty(), "links that lead nowhere:\n  {}", astray.join("\n  "));
 }
 
+#[test]
+fn every_flow_is_listed_by_its_command() {
+    let listed: BTreeSet<String> = links(&read("docs/flows/README.md")).into_iter().collect();
+    let files = std::fs::read_dir(root().join("docs/flows")).unwrap();
+    let ladders = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let missing: Vec<_> =
+        ladders.filter(|name| name.ends_with(".txt") && !listed.contains(name.as_str())).collect();
+    assert_eq!(missing, [""; 0], "ladders that docs/flows/README.md does not name");
+}
+
 /// A server, its phones, and one client.
 struct Lab {
     connection: Connection,

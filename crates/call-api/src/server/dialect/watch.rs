@@ -73,7 +73,7 @@ impl Registrations {
     /// The registrations, and the cursor after them.
     #[must_use]
     pub fn new(registrations: Vec<Arc<RegistrationRecord>>, cursor: Cursor) -> Self {
-        Self { registrations: registrations.into_iter().map(RegistrationShown).collect(), cursor }
+        Self { registrations: shown_now(registrations), cursor }
     }
 }
 
@@ -98,9 +98,7 @@ impl<'a> Subscribed<'a> {
         let (calls, registrations) = match snapshot {
             Snapshot::None => (None, None),
             Snapshot::Calls(calls) => (Some(calls.into_iter().map(CallShown).collect()), None),
-            Snapshot::Registrations(registrations) => {
-                (None, Some(registrations.into_iter().map(RegistrationShown).collect()))
-            }
+            Snapshot::Registrations(registrations) => (None, Some(shown_now(registrations))),
         };
         Self { subscription, cursor, gap, calls, registrations }
     }
@@ -169,9 +167,14 @@ struct EndShown<'a> {
     q850: Option<u8>,
 }
 
-/// A registration as clients see it.
+/// A registration as clients see it, at this time.
 #[derive(Debug)]
-struct RegistrationShown(Arc<RegistrationRecord>);
+struct RegistrationShown(Arc<RegistrationRecord>, SystemTime);
+
+fn shown_now(registrations: Vec<Arc<RegistrationRecord>>) -> Vec<RegistrationShown> {
+    let now = SystemTime::now();
+    registrations.into_iter().map(|record| RegistrationShown(record, now)).collect()
+}
 
 impl Serialize for RegistrationShown {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -180,10 +183,14 @@ impl Serialize for RegistrationShown {
             aor: &'a SipUri,
             contact: &'a SipUri,
             since: String,
+            /// Seconds left. What is left of one is still one.
+            expires: u128,
         }
-        let RegistrationRecord { registration, since, .. } = &*self.0;
+        let RegistrationRecord { registration, since, expires, .. } = &*self.0;
         let Registration { aor, contact } = registration;
-        Shown { aor, contact, since: rfc3339(*since) }.serialize(serializer)
+        let left = expires.duration_since(self.1).unwrap_or_default();
+        let expires = left.as_millis().div_ceil(1000);
+        Shown { aor, contact, since: rfc3339(*since), expires }.serialize(serializer)
     }
 }
 
@@ -202,11 +209,11 @@ fn registration_event(
         mark: &'a Mark<'a>,
     }
     let event = match change {
-        RegistrationChange::Registered => "REGISTERED",
+        RegistrationChange::Registered | RegistrationChange::Renewed => "REGISTERED",
         RegistrationChange::Expired => "EXPIRED",
         RegistrationChange::Removed => "REMOVED",
     };
-    let (registration, time) = (RegistrationShown(Arc::clone(record)), rfc3339(time));
+    let (registration, time) = (RegistrationShown(Arc::clone(record), time), rfc3339(time));
     notification("RegistrationEvent", &Params { event, registration, time, mark })
 }
 

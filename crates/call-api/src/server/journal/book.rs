@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::record::{CallRecord, Chunk, Record, RegistrationRecord, What};
-use crate::api::{Call, CallChange, CallId, Filter, Registration, RegistrationChange};
+use crate::api::{
+    Call, CallChange, CallId, Filter, Registration, RegistrationChange, RegistrationEvent,
+};
 
 #[derive(Default)]
 pub(super) struct Book {
@@ -137,17 +139,21 @@ impl Book {
     /// Enters what became of a registration into the table.
     pub(super) fn enter_registration(
         &mut self,
-        change: RegistrationChange,
-        registration: Registration,
+        event: RegistrationEvent,
         time: SystemTime,
     ) -> Arc<RegistrationRecord> {
+        let RegistrationEvent { change, registration, expires } = event;
         let before = self.registrations.remove(&registration);
-        let record = before.unwrap_or_else(|| {
-            let registration = registration.clone();
-            Arc::new(RegistrationRecord { registration, first: self.last, since: time })
-        });
-        if change == RegistrationChange::Registered {
-            self.registrations.insert(registration, Arc::clone(&record));
+        let (first, since) =
+            before.map_or((self.last, time), |before| (before.first, before.since));
+        let expires = time + expires;
+        let shown = registration.clone();
+        let record = Arc::new(RegistrationRecord { registration: shown, first, since, expires });
+        match change {
+            RegistrationChange::Registered | RegistrationChange::Renewed => {
+                self.registrations.insert(registration, Arc::clone(&record));
+            }
+            RegistrationChange::Expired | RegistrationChange::Removed => {}
         }
         record
     }

@@ -94,9 +94,11 @@ impl Journal {
         }
         for registrations in registrations.chunks(GROUP) {
             for record in registrations {
-                let (change, registration) =
-                    (RegistrationChange::Removed, record.registration.clone());
-                journal.registration(RegistrationEvent { change, registration });
+                journal.registration(RegistrationEvent {
+                    change: RegistrationChange::Removed,
+                    registration: record.registration.clone(),
+                    expires: Duration::ZERO,
+                });
             }
             journal.settled(journal.last()).await;
         }

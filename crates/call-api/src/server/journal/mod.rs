@@ -20,7 +20,7 @@ mod tests;
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -32,7 +32,9 @@ pub use self::record::{
 };
 use super::access::Owner;
 use super::retries::Fingerprint;
-use crate::api::{Call, CallEvent, CallId, CommandId, Cursor, Filter, RegistrationEvent};
+use crate::api::{
+    Call, CallEvent, CallId, CommandId, Cursor, Filter, RegistrationChange, RegistrationEvent,
+};
 use crate::backend::EventSink;
 use crate::config::Keep;
 
@@ -298,7 +300,7 @@ impl Journal {
         }
     }
 
-    fn write(&self, what: impl FnOnce(&mut Book, std::time::SystemTime) -> What) -> Arc<Record> {
+    fn write(&self, what: impl FnOnce(&mut Book, SystemTime) -> What) -> Arc<Record> {
         let mut book = self.book();
         let record = book.write(what);
         if self.disk.is_some() && self.broken.get().is_none() {
@@ -338,9 +340,14 @@ impl EventSink for Journal {
     }
 
     fn registration(&self, event: RegistrationEvent) {
+        // A phone that renews its own in time tells nothing new. Nor is that written to disk: a
+        // restart ends all registrations, however long they would have stayed.
+        if event.change == RegistrationChange::Renewed {
+            self.book().enter_registration(event, SystemTime::now());
+            return;
+        }
         self.write(|book, time| {
-            let RegistrationEvent { change, registration } = event;
-            What::Registration(change, book.enter_registration(change, registration, time))
+            What::Registration(event.change, book.enter_registration(event, time))
         });
     }
 }

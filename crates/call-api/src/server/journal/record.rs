@@ -82,6 +82,9 @@ pub struct RegistrationRecord {
     /// Since when it is there.
     #[serde(with = "millis")]
     pub since: SystemTime,
+    /// Until when, unless it is renewed.
+    #[serde(with = "millis")]
+    pub expires: SystemTime,
 }
 
 /// A command that was admitted, as long as it runs or its `cmd_id` is remembered.

@@ -362,7 +362,7 @@ impl<'t> Tables<'t> {
                 let Registration { aor, contact } = &registration.registration;
                 let key = (aor.as_str(), contact.as_str());
                 match change {
-                    RegistrationChange::Registered => {
+                    RegistrationChange::Registered | RegistrationChange::Renewed => {
                         self.registrations.insert(key, encode(&**registration).as_slice())?;
                     }
                     RegistrationChange::Expired | RegistrationChange::Removed => {

@@ -28,8 +28,9 @@ fn records_are_written_as_json() {
     let (created, answered, established) = (time(1_000), Some(time(2_000)), None);
     let between = [call.caller.uri.clone(), None];
     let record = CallRecord { call, first: 3, between, created, answered, established };
-    let RegistrationEvent { change, registration } = registered();
-    let registration = RegistrationRecord { registration, first: 4, since: time(5_000) };
+    let RegistrationEvent { change, registration, .. } = registered();
+    let (since, expires) = (time(5_000), time(9_000));
+    let registration = RegistrationRecord { registration, first: 4, since, expires };
     let error = CommandError::Sip {
         origin: Origin::Callee,
         code: 486,

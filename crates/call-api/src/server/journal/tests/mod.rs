@@ -54,7 +54,11 @@ fn registered() -> RegistrationEvent {
         aor: SipUri::parse("sip:alice@h").unwrap(),
         contact: SipUri::parse("sip:alice@10.0.0.10").unwrap(),
     };
-    RegistrationEvent { change: RegistrationChange::Registered, registration }
+    RegistrationEvent {
+        change: RegistrationChange::Registered,
+        registration,
+        expires: Duration::from_secs(3600),
+    }
 }
 
 fn id(name: &str) -> CommandId {

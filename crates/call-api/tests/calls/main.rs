@@ -1,20 +1,21 @@
-//! `CallStart` on the embedded engine, with phones that fail in every way: what a client sends (`>`)
-//! and reads (`<`). The ladders of the same scenarios are in the engine's own tests.
+//! `CallStart` and transfers on the embedded engine, with phones that fail in every way: what a client
+//! sends (`>`) and reads (`<`). The ladders of the same scenarios are in the engine's own tests.
 //!
 //! Engine and phones run in virtual time. Call-IDs come from a fixed seed, other ids and times are
 //! masked. `UPDATE_EXPECT=1` rewrites the expectations.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-#[path = "../../engine/tests/world/mod.rs"]
+mod transfers;
+#[path = "../../../engine/tests/world/mod.rs"]
 mod world;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use call_api::api::{Command, CommandError};
+use call_api::api::{Command, CommandError, Registration};
 use call_api::backend::embedded::translate::{self, Parties};
-use call_api::backend::{Backend, Outcome, Progress};
+use call_api::backend::{Backend, EventSink, Outcome, Progress};
 use call_api::config::Limits;
 use call_api::server::Phase;
 use call_api::server::commands::Commands;
@@ -39,10 +40,21 @@ impl Backend for Lab {
             let mut world = World::new(1);
             (self.prepare)(&mut world);
             let parties = Parties::of(&command);
-            let Command::CallStart(start) = command else {
-                return Err(CommandError::Unsupported("not in this lab".to_owned()));
+            match command {
+                Command::CallStart(start) => world.start_with(translate::start(start)),
+                Command::CallBlindTransfer(blind) => {
+                    world.transfer(translate::blind_transfer(blind))
+                }
+                Command::CallAttendedTransfer(attended) => {
+                    world.transfer(translate::attended_transfer(attended))
+                }
+                Command::CallHold(_)
+                | Command::CallUnHold(_)
+                | Command::CallEnd(_)
+                | Command::Echo(_) => {
+                    return Err(CommandError::Unsupported("not in this lab".to_owned()));
+                }
             };
-            world.start_with(translate::start(start));
             (self.during)(&mut world);
             world.run_for(Duration::from_secs(600));
             let mut outcome = None;
@@ -75,6 +87,15 @@ async fn check_during(
     during: fn(&mut World),
     transcript: Expect,
 ) {
+    let request = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"CallStart","params":{{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072"{params}}}}}"#
+    );
+    let text = run(&request, prepare, during).await;
+    transcript.assert_eq(&text);
+}
+
+/// What a client reads of a command in a lab that was prepared so.
+async fn run(request: &str, prepare: fn(&mut World), during: fn(&mut World)) -> String {
     let (_phase, follow) = watch::channel(Phase::Serving);
     let journal = Arc::new(Journal::default());
     let commands = Arc::new(Commands::new(
@@ -85,11 +106,8 @@ async fn check_during(
     ));
     let (outbox, mut outgoing) = Outbox::channel(1 << 20);
     let connection = Connection::new(commands, outbox);
-    let request = format!(
-        r#"{{"jsonrpc":"2.0","id":1,"method":"CallStart","params":{{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072"{params}}}}}"#
-    );
     let mut text = format!("> {request}\n");
-    connection.receive(&request);
+    connection.receive(request);
     loop {
         let message = outgoing.messages.recv().await.unwrap();
         text += &format!("< {}\n", masked(message.text()));
@@ -98,7 +116,7 @@ async fn check_during(
         }
     }
     assert!(outgoing.messages.try_recv().is_err(), "Ended is the last message");
-    transcript.assert_eq(&text);
+    text
 }
 
 /// Without what differs from run to run.
@@ -402,4 +420,31 @@ async fn half_of_all_datagrams_come_twice_and_every_third_is_lost() {
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_ANSWER","callid":"8ea053b3ba298896c0a9cd6d04705850","leg":"callee","uri":"sip:bob@127.0.0.1:5072","time":"T"}}
         < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"CMD","callid":"8ea053b3ba298896c0a9cd6d04705850"}}
     "#]]).await;
+}
+
+#[test]
+fn a_phone_that_registers_again_with_its_uri_spelled_otherwise_is_listed_as_it_is_called() {
+    let (mut world, journal) = (World::new(1), Journal::default());
+    let listed = |world: &mut World| -> Vec<String> {
+        for event in world.events.drain(..) {
+            if let engine::Event::Registration { aor, contact, change, expires } = event {
+                let event = translate::registration(&aor, &contact, change, expires);
+                journal.registration(event.unwrap());
+            }
+        }
+        let (registrations, _) = journal.registrations();
+        let contact = |registration: &Registration| registration.contact.as_str().to_owned();
+        registrations.iter().map(|record| contact(&record.registration)).collect()
+    };
+    world.register(CALLER, 600);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(listed(&mut world), ["sip:alice@127.0.0.1:5071"]);
+    world.rewrite = Some(Box::new(|_, _, text| {
+        text.replace("<sip:alice@127.0.0.1:5071>", "<sip:%61lice@127.0.0.1:5071>")
+    }));
+    world.register(CALLER, 600);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(listed(&mut world), ["sip:%61lice@127.0.0.1:5071"]);
+    world.run_for(Duration::from_secs(700));
+    assert_eq!(listed(&mut world), [""; 0]);
 }
