@@ -140,7 +140,8 @@ impl DisplayName {
 /// Headers that a client adds to the INVITEs of a call: at most [`ExtraHeaders::MAX`], each with a
 /// value of at most [`ExtraHeaders::MAX_VALUE`] bytes. Only such as are meant for the other end: a
 /// dialog's own are not the client's to write.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
 pub struct ExtraHeaders(Vec<(String, String)>);
 
 impl ExtraHeaders {

@@ -98,7 +98,6 @@ impl Commands {
         &self,
         principal: &Principal,
         invocation: &Invocation,
-        fingerprint: Fingerprint,
         place: Result<OwnedSemaphorePermit, RequestError>,
     ) -> Result<Admission, RequestError> {
         let now = Instant::now();
@@ -108,7 +107,7 @@ impl Commands {
             let begun = self.journal.begin(principal.owner(), cmd_id.clone(), None);
             return Ok(Admission::Start(cmd_id, slot, begun));
         };
-        let key = (cmd_id.clone(), principal.owner());
+        let (key, fingerprint) = ((cmd_id.clone(), principal.owner()), Fingerprint::of(invocation));
         let mut retries = self.retries();
         match retries.look_up(now, &key, &fingerprint) {
             Seen::Same => Ok(Admission::Retry(cmd_id.clone())),

@@ -24,7 +24,6 @@ use super::dialect::{self, Mark, Started};
 use super::journal::Notice;
 use super::outbox::Outbox;
 use super::queries::Begun;
-use super::retries::Fingerprint;
 use super::subscriptions::Subscriptions;
 use crate::api::jsonrpc::{self, Incoming, Refusal, Request, RequestId};
 use crate::api::{
@@ -135,9 +134,8 @@ impl Connection {
                     self.query(query, id.as_ref(), begun)
                 }
                 None => {
-                    let fingerprint = Fingerprint::of(&method, &params);
                     let invocation = Invocation::parse(&method, params)?;
-                    self.command(invocation, fingerprint, id.as_ref(), begun)
+                    self.command(invocation, id.as_ref(), begun)
                 }
             }
         });
@@ -148,11 +146,10 @@ impl Connection {
     fn command(
         &self,
         invocation: Invocation,
-        fingerprint: Fingerprint,
         id: Option<&RequestId>,
         begun: &mut Begun,
     ) -> Result<Option<String>, RequestError> {
-        let admitted = self.admit(&invocation, fingerprint);
+        let admitted = self.admit(&invocation);
         audit::command(
             &self.principal,
             &invocation.command,
@@ -174,16 +171,12 @@ impl Connection {
         }
     }
 
-    fn admit(
-        &self,
-        invocation: &Invocation,
-        fingerprint: Fingerprint,
-    ) -> Result<Admission, RequestError> {
+    fn admit(&self, invocation: &Invocation) -> Result<Admission, RequestError> {
         let place = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| {
             let message = "too many commands of this connection are running";
             RequestError::new(ErrorKind::RateLimited, message)
         });
-        self.commands.admit(&self.principal, invocation, fingerprint, place)
+        self.commands.admit(&self.principal, invocation, place)
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::access::Owner;
 use super::journal::Begun;
-use crate::api::CommandId;
+use crate::api::{CommandId, Invocation};
 
 /// The id that a command was given, and whose it is.
 pub type Key = (CommandId, Owner);
@@ -43,29 +43,20 @@ struct Entry {
     begun: u64,
 }
 
-/// SHA-256 of method and parameters: no client can make two requests collide, and it is the same
-/// after a restart, also of a newer version.
+/// SHA-256 of a command: no client can make two collide, and it is the same after a restart, also of
+/// a newer version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint([u64; 4]);
 
 impl Fingerprint {
-    /// Of a request. The order of its parameters does not matter, nor whether one that is left out
-    /// is written as `null`.
+    /// Of what is asked for, in whatever order and spelling, and with defaults written or left out.
     #[must_use]
-    pub fn of(method: &str, params: &Value) -> Self {
-        let mut text = format!("{method} ");
-        match params {
-            Value::Object(members) => {
-                let mut named: Vec<_> =
-                    members.iter().filter(|(_, value)| !value.is_null()).collect();
-                named.sort_unstable_by_key(|(name, _)| *name);
-                for (name, value) in named {
-                    canonical(&Value::from(name.as_str()), &mut text);
-                    canonical(value, &mut text);
-                }
-            }
-            other => canonical(other, &mut text),
-        }
+    pub fn of(invocation: &Invocation) -> Self {
+        let Invocation { command, verbose, cmd_id: _ } = invocation;
+        let asked = serde_json::to_value((command, verbose))
+            .expect("structs of strings and numbers have no key that JSON cannot hold");
+        let mut text = String::new();
+        canonical(&asked, &mut text);
         let hash: [u8; 32] = Sha256::digest(text).into();
         let (words, _) = hash.as_chunks::<8>();
         Self(std::array::from_fn(|word| u64::from_be_bytes(words[word])))
@@ -170,15 +161,19 @@ mod tests {
     use super::*;
     use crate::server::journal::Progress;
 
+    fn of(method: &str, params: Value) -> Fingerprint {
+        Fingerprint::of(&Invocation::parse(method, params).unwrap())
+    }
+
     fn end(callid: &str) -> Fingerprint {
-        Fingerprint::of("CallEnd", &json!({"callid": callid}))
+        of("CallEnd", json!({"callid": callid}))
     }
 
     #[test]
     fn a_request_has_the_same_fingerprint_however_it_is_written() {
-        let one = json!({"a": {"x": 1, "y": [1, 2]}, "b": "s", "c": null});
+        let one = json!({"a": {"x": 1, "y": [1, 2]}, "b": "s"});
         let same = json!({"b": "s", "a": {"y": [1, 2], "x": 1}});
-        assert_eq!(Fingerprint::of("Echo", &one), Fingerprint::of("Echo", &same));
+        assert_eq!(of("Echo", one.clone()), of("Echo", same));
         let others = [
             json!({"a": {"x": 1, "y": [2, 1]}, "b": "s"}),
             json!({"a": {"x": 1, "y": [12]}, "b": "s"}),
@@ -187,19 +182,32 @@ mod tests {
             json!({"a": {"x": 1, "y": [1, 2]}, "bs": ""}),
         ];
         for other in others {
-            assert_ne!(Fingerprint::of("Echo", &one), Fingerprint::of("Echo", &other), "{other}");
+            assert_ne!(of("Echo", one.clone()), of("Echo", other.clone()), "{other}");
         }
-        assert_ne!(Fingerprint::of("Echo", &one), Fingerprint::of("CallEnd", &one));
+        let written = json!({"callid": "x", "leg": null, "verbose": false, "timeout_ms": null, "cmd_id": "1"});
+        assert_eq!(of("CallUnhold", written.clone()), of("CallUnHold", json!({"callid": "x"})));
+        assert_ne!(of("CallUnhold", written.clone()), of("CallHold", written));
     }
 
     #[test]
     fn a_fingerprint_is_the_same_in_every_version() {
-        let request = json!({"callid": "x", "cmd_id": "order-7"});
-        let fingerprint = Fingerprint::of("CallEnd", &request);
-        let text = serde_json::to_string(&fingerprint).unwrap();
-        expect![
-            "[1996285229703654226,7263035423662843606,3076259580051303989,16101733361639955459]"
-        ]
+        let headers = json!({"X-Order": "7", "Subject": "s"});
+        let requests = [
+            of("CallStart", json!({"caller": "sip:a@h", "callee": "sip:b@h", "headers": headers})),
+            of(
+                "CallBlindTransfer",
+                json!({"callid": "x", "leg": "callee", "destination": "sip:c@h"}),
+            ),
+            of("CallEnd", json!({"callid": "x", "timeout_ms": 1500, "verbose": true})),
+            of("Echo", json!(null)),
+        ];
+        let text = requests.map(|request| serde_json::to_string(&request).unwrap() + "\n").concat();
+        expect![[r#"
+            [5777733678761386779,11299587447997058547,11272309400508754455,5415830309694348308]
+            [2385923495195189733,10170475559246487589,11300692897442918418,15909005956254076872]
+            [8967468541889752053,17381048499515472018,18163621373855742913,16940295286501709072]
+            [14832381804169379013,17530533899700022464,4465998124747992610,13811112379414998223]
+        "#]]
         .assert_eq(&text);
     }
 

@@ -20,13 +20,13 @@ use crate::random::Chance;
 use crate::watching::{call, life};
 
 /// A client with a token of its own.
-struct Holder {
+pub(crate) struct Holder {
     connection: Connection,
-    outgoing: Outgoing,
+    pub(crate) outgoing: Outgoing,
 }
 
 impl Holder {
-    fn new(server: &Client, name: &str, entry: &Entry) -> Self {
+    pub(crate) fn new(server: &Client, name: &str, entry: &Entry) -> Self {
         let (lines, secret) = entry.issue(name).unwrap();
         let tokens = Tokens::parse(&lines, &Tokens::default()).unwrap();
         let token = tokens.find(&secret).unwrap();
@@ -35,18 +35,18 @@ impl Holder {
         Self { connection: Connection::of(principal, server.commands.clone(), outbox), outgoing }
     }
 
-    fn send(&self, method: &str, params: &Value) {
+    pub(crate) fn send(&self, method: &str, params: &Value) {
         let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
         self.connection.receive(&request.to_string());
     }
 
-    fn next(&mut self) -> Option<Value> {
+    pub(crate) fn next(&mut self) -> Option<Value> {
         let message = self.outgoing.messages.try_recv().ok()?;
         Some(serde_json::from_str(message.text()).unwrap())
     }
 
     /// The reply: `Started`, `ok`, or the kind of the error.
-    fn ask(&mut self, method: &str, params: &Value) -> String {
+    pub(crate) fn ask(&mut self, method: &str, params: &Value) -> String {
         while self.next().is_some() {}
         self.send(method, params);
         outcome(&self.next().expect("a reply"))
@@ -58,20 +58,20 @@ fn outcome(reply: &Value) -> String {
     kind.as_str().or(reply["result"]["status"].as_str()).unwrap_or("ok").to_owned()
 }
 
-fn granted(scopes: &[Scope]) -> Entry {
+pub(crate) fn granted(scopes: &[Scope]) -> Entry {
     Entry { scopes: scopes.to_vec(), ..Entry::default() }
 }
 
-fn only(pattern: &str) -> Option<Vec<String>> {
+pub(crate) fn only(pattern: &str) -> Option<Vec<String>> {
     Some(vec![pattern.to_owned()])
 }
 
-fn start(caller: &str, callee: &str) -> Value {
+pub(crate) fn start(caller: &str, callee: &str) -> Value {
     json!({"caller": caller, "callee": callee})
 }
 
 /// A call that began between these two.
-fn between(id: &str, caller: &str, callee: &str) -> CallEvent {
+pub(crate) fn between(id: &str, caller: &str, callee: &str) -> CallEvent {
     let mut call = call(id, &format!("{id}@h"));
     (call.caller.uri, call.callee.uri) = (SipUri::parse(caller), SipUri::parse(callee));
     CallEvent { change: CallChange::Created, call }

@@ -53,13 +53,14 @@ fn records_are_written_as_json() {
         )),
     ];
     expect![[r#"
-        {"number":7,"time":1795424400123,"what":{"Call":[{"Held":"Callee"},{"call":{"id":"5b0f","callid":"5b0f@phone","stage":"Ending","caller":{"uri":"sip:alice@h","callid":null,"reached":"Calling","held":false},"callee":{"uri":"sip:bob@h","callid":null,"reached":"Calling","held":true},"ending":{"by":{"Party":"Callee"},"status":[486,"Busy Here"],"q850":17}},"first":3,"created":1000,"answered":2000,"established":null}]}}
-        {"number":7,"time":1795424400123,"what":{"Registration":["Registered",{"registration":{"aor":"sip:alice@h","contact":"sip:alice@10.0.0.10"},"first":4,"since":5000}]}}
-        {"number":7,"time":1795424400123,"what":{"Begun":["order-7",[10376542018149579331,10237915355768843777,5240831723593280499,13981928662310671924]]}}
-        {"number":7,"time":1795424400123,"what":{"Command":["order-7",{"Event":{"kind":{"TransferProgress":{"sip_code":180}},"callid":null,"leg":"Caller","uri":null}}]}}
-        {"number":7,"time":1795424400123,"what":{"Command":["order-7",{"Error":{"Sip":{"origin":"callee","code":486,"reason":"Busy Here","q850":null}}}]}}
-        {"number":7,"time":1795424400123,"what":{"Command":["order-7",{"Error":"Restarted"}]}}
-        {"number":7,"time":1795424400123,"what":{"Command":["order-7",{"Ended":{"callid":"x"}}]}}
+        {"number":7,"time":1795424400123,"what":{"Call":[{"Held":"Callee"},{"call":{"id":"5b0f","callid":"5b0f@phone","stage":"Ending","caller":{"uri":"sip:alice@h","callid":null,"reached":"Calling","held":false},"callee":{"uri":"sip:bob@h","callid":null,"reached":"Calling","held":true},"ending":{"by":{"Party":"Callee"},"status":[486,"Busy Here"],"q850":17}},"first":3,"between":["sip:alice@h",null],"created":1000,"answered":2000,"established":null}]}}
+        {"number":7,"time":1795424400123,"what":{"Registration":["Registered",{"registration":{"aor":"sip:alice@h","contact":"sip:alice@10.0.0.10"},"first":4,"since":5000,"expires":9000}]}}
+        {"number":7,"time":1795424400123,"what":{"Begun":["shop","order-7",[12989877724393277609,14174091519939198489,12239868995341405610,17662004338664827276]]}}
+        {"number":7,"time":1795424400123,"what":{"Begun":[null,"order-7",null]}}
+        {"number":7,"time":1795424400123,"what":{"Command":["shop","order-7",{"Event":{"kind":{"TransferProgress":{"sip_code":180}},"callid":null,"leg":"Caller","uri":null}}]}}
+        {"number":7,"time":1795424400123,"what":{"Command":["shop","order-7",{"Error":{"Sip":{"origin":"callee","code":486,"reason":"Busy Here","q850":null}}}]}}
+        {"number":7,"time":1795424400123,"what":{"Command":["shop","order-7",{"Error":"Restarted"}]}}
+        {"number":7,"time":1795424400123,"what":{"Command":["shop","order-7",{"Ended":{"callid":"x"}}]}}
     "#]].assert_eq(&records.concat());
 }
 
@@ -74,7 +75,7 @@ fn remembered_commands_are_written_as_json() {
     };
     let text = serde_json::to_string(&begun).unwrap();
     assert_eq!(serde_json::from_str::<Begun>(&text).unwrap(), begun);
-    expect![[r#"{"cmd_id":"order-7","fingerprint":[10376542018149579331,10237915355768843777,5240831723593280499,13981928662310671924],"time":1795424400123,"progress":"Failed"}"#]].assert_eq(&text);
+    expect![[r#"{"owner":"shop","cmd_id":"order-7","fingerprint":[12989877724393277609,14174091519939198489,12239868995341405610,17662004338664827276],"time":1795424400123,"progress":"Failed"}"#]].assert_eq(&text);
 }
 
 #[test]

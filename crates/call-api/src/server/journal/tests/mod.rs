@@ -17,7 +17,7 @@ use super::{Journal, Snapshot};
 use crate::api::call::{EndedBy, Party, Reached, Stage};
 use crate::api::{
     Call, CallChange, CallEvent, CallId, CommandError, CommandId, Cursor, Done, Event, EventKind,
-    Filter, Registration, RegistrationChange, RegistrationEvent, SipUri,
+    Filter, Invocation, Registration, RegistrationChange, RegistrationEvent, SipUri,
 };
 use crate::backend::EventSink;
 use crate::config::Keep;
@@ -71,7 +71,7 @@ fn shop() -> Owner {
 }
 
 fn fingerprint() -> Fingerprint {
-    Fingerprint::of("CallEnd", &json!({"callid": "x"}))
+    Fingerprint::of(&Invocation::parse("CallEnd", json!({"callid": "x"})).unwrap())
 }
 
 fn keep(directory: &Path) -> Keep {
