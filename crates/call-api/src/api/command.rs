@@ -3,9 +3,13 @@
 //! A command's doc comment is its manual entry. The set is closed: a new command is a struct with
 //! its parameters, a variant of [`Command`] and an arm in [`Invocation::parse`]; the compiler then
 //! lists the backends that must answer it.
+//!
+//! Commands are serialized for nothing but their fingerprints (`server::retries`), which outlive the
+//! server: an option that is new is left out of them when it is not given.
 
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::error::{ErrorKind, RequestError};
@@ -18,7 +22,7 @@ use super::query::Query;
 /// Start a call between two participants (RFC 5359 §2.18, click to dial).
 ///
 /// The caller's phone rings first; once it is answered, the callee is called.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct CallStart {
     /// Who is called first.
     pub caller: SipUri,
@@ -27,14 +31,17 @@ pub struct CallStart {
     /// How the two are joined.
     pub mode: Mode,
     /// The identity that the caller's phone shows; the callee's when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<SipUri>,
     /// The name beside that identity.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub display: Option<DisplayName>,
     /// Added to the INVITEs to both.
     pub headers: ExtraHeaders,
     /// Asks the caller's phone to answer by itself.
     pub auto_answer: bool,
     /// `timeout_ms`: the command fails when it has not succeeded by then.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
 
@@ -45,7 +52,7 @@ pub struct CallStart {
 ///
 /// Fails with `invalid_state` when the call is not established, or when another command changes it
 /// just then.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct CallBlindTransfer {
     /// SIP Call-ID of the call.
     pub callid: CallId,
@@ -58,6 +65,7 @@ pub struct CallBlindTransfer {
     /// Added to the INVITE to the destination.
     pub headers: ExtraHeaders,
     /// `timeout_ms`: the command fails when it has not succeeded by then.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
 
@@ -68,7 +76,7 @@ pub struct CallBlindTransfer {
 ///
 /// Fails with `invalid_state` when one of the calls is not established, when another command changes
 /// it just then, when the two are one call, or when the two parties are the same phone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct CallAttendedTransfer {
     /// SIP Call-ID of the first call. Also spelled `callidA`.
     pub callid_a: CallId,
@@ -79,17 +87,19 @@ pub struct CallAttendedTransfer {
     /// The party of it that the first one is to talk to. Also spelled `legB`.
     pub leg_b: Side,
     /// Where a phone calls that party; at its own address when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub destination: Option<SipUri>,
     /// How the two get to talk.
     pub mode: Mode,
     /// Added to the INVITE to the second party, when there is one.
     pub headers: ExtraHeaders,
     /// `timeout_ms`: the command fails when it has not succeeded by then.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
 
 /// How two parties are joined.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub enum Mode {
     /// REFER when the phone can do it, else a bridge.
     #[default]
@@ -109,13 +119,15 @@ pub enum Mode {
 ///
 /// A party that is on hold already is left as it is. Fails with `invalid_state` when that leaves
 /// nobody, when the call is not established, or when another command changes it just then.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct CallHold {
     /// SIP Call-ID of the call.
     pub callid: CallId,
     /// The party that is put on hold; both when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub leg: Option<Side>,
     /// `timeout_ms`: the command fails when it has not succeeded by then.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
 
@@ -123,34 +135,37 @@ pub struct CallHold {
 ///
 /// Ends what [`CallHold`] began, by the same means and with the same rules; a hold that a phone's
 /// user asked for is the phone's to end.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct CallUnHold {
     /// SIP Call-ID of the call.
     pub callid: CallId,
     /// The party that is taken back; both when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub leg: Option<Side>,
     /// `timeout_ms`: the command fails when it has not succeeded by then.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
 
 /// Terminate an ongoing call: both parties are hung up.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct CallEnd {
     /// SIP Call-ID of the call.
     pub callid: CallId,
     /// `timeout_ms`: the command fails when it has not succeeded by then.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
 
 /// Send the parameters back, whatever they are: a test of the way there and back.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Echo {
     /// As the client sent them: an object, a list, or `null` when there were none.
     pub params: Value,
 }
 
 /// What a client can ask for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Command {
     /// See [`CallStart`].
     CallStart(CallStart),
@@ -191,6 +206,15 @@ impl Command {
             Self::CallUnHold(_) => "CallUnHold",
             Self::CallEnd(_) => "CallEnd",
             Self::Echo(_) => "Echo",
+        }
+    }
+
+    /// Whether it has somebody called.
+    #[must_use]
+    pub fn places_a_call(&self) -> bool {
+        match self {
+            Self::CallStart(_) | Self::CallBlindTransfer(_) | Self::CallAttendedTransfer(_) => true,
+            Self::CallHold(_) | Self::CallUnHold(_) | Self::CallEnd(_) | Self::Echo(_) => false,
         }
     }
 

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One row of the table of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -109,7 +109,7 @@ impl fmt::Display for RequestError {
 impl std::error::Error for RequestError {}
 
 /// Who answered with a failure, or did not answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
     /// The party that is called first.
@@ -134,7 +134,7 @@ impl fmt::Display for Origin {
 }
 
 /// How a started command failed. The strings are for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CommandError {
     /// There is no such call or leg.
     NotFound(String),
@@ -171,6 +171,8 @@ pub enum CommandError {
     BackendUnavailable(String),
     /// The server shuts down before the command could finish.
     Draining,
+    /// The server was gone before the command had ended, and is back.
+    Restarted,
     /// The backend is at one of its limits.
     RateLimited(String),
     /// A bug of ours.
@@ -188,7 +190,7 @@ impl CommandError {
             Self::Sip { .. } | Self::Declined { .. } => ErrorKind::SipFailure,
             Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::BackendUnavailable(_) => ErrorKind::BackendUnavailable,
-            Self::Draining => ErrorKind::Draining,
+            Self::Draining | Self::Restarted => ErrorKind::Draining,
             Self::RateLimited(_) => ErrorKind::RateLimited,
             Self::Internal(_) => ErrorKind::Internal,
         }
@@ -208,6 +210,9 @@ impl fmt::Display for CommandError {
             Self::Sip { origin, code, reason, .. } => write!(f, "{origin}: {code} {reason}"),
             Self::Declined { origin, what } => write!(f, "{origin}: {what}"),
             Self::Draining => f.write_str("the server is shutting down"),
+            Self::Restarted => f.write_str(
+                "the server was restarted before the command had ended: what it had set up is lost",
+            ),
         }
     }
 }

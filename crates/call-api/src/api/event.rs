@@ -2,12 +2,13 @@
 //!
 //! Events are typed: their names and members on the wire are given in `server::dialect`.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::param::{CallId, SipUri};
 
 /// One of the two parties of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Side {
     /// The party that is called first.
     Caller,
@@ -27,7 +28,7 @@ impl Side {
 }
 
 /// Something that happened while a command ran.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// What happened.
     pub kind: EventKind,
@@ -66,7 +67,7 @@ impl Event {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum EventKind {
     /// A party answered.
     Answered,
@@ -90,6 +91,7 @@ pub enum EventKind {
     /// What `Echo` was sent.
     Reply {
         /// The parameters as they came.
+        #[serde(with = "as_text")]
         params: Value,
     },
 }
@@ -110,8 +112,23 @@ impl EventKind {
     }
 }
 
+/// Any JSON as a string of its text, for it may be nested as deeply as a parser goes.
+mod as_text {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+    use serde_json::Value;
+
+    pub(super) fn serialize<S: Serializer>(value: &Value, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Value, D::Error> {
+        serde_json::from_str(&String::deserialize(from)?).map_err(D::Error::custom)
+    }
+}
+
 /// What a command that succeeded leaves behind.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
     /// The call that now stands, for commands that make one.
     pub callid: Option<CallId>,

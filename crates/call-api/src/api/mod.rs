@@ -10,6 +10,7 @@ pub mod error;
 pub mod event;
 pub mod jsonrpc;
 pub mod param;
+pub mod pattern;
 pub mod query;
 pub mod registration;
 
@@ -21,5 +22,6 @@ pub use command::{
 pub use error::{CommandError, ErrorKind, Origin, RequestError};
 pub use event::{Done, Event, EventKind, Side};
 pub use param::{CallId, CommandId, DisplayName, ExtraHeaders, SipUri};
+pub use pattern::UriPattern;
 pub use query::{Cursor, Filter, Query, Subscribe};
 pub use registration::{Registration, RegistrationChange, RegistrationEvent};

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::param::SipUri;
 
 /// What became of a phone's registration.
@@ -16,7 +18,7 @@ pub struct RegistrationEvent {
 }
 
 /// What can happen to a registration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RegistrationChange {
     /// It is here, and was not before.
     Registered,
@@ -24,12 +26,13 @@ pub enum RegistrationChange {
     Renewed,
     /// Its time ran out.
     Expired,
-    /// The phone took it back, or it gave way to another one.
+    /// The phone took it back, it gave way to another one, or the server was restarted and knows of
+    /// none.
     Removed,
 }
 
 /// A user's phone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Registration {
     /// The user's address-of-record: who calls it calls all phones of that user.
     pub aor: SipUri,

@@ -185,7 +185,7 @@ fn leg(side: Side) -> &'static str {
 }
 
 /// `2026-11-23T09:00:00.000Z` (RFC 3339 §5.6). A time before 1970 is taken for 1970.
-fn rfc3339(time: SystemTime) -> String {
+pub(super) fn rfc3339(time: SystemTime) -> String {
     let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let seconds = since_epoch.as_secs();
     let (year, month, day) = civil_date(seconds / 86_400);

@@ -8,7 +8,6 @@ use call_api::backend::EventSink;
 use call_api::config::Limits;
 use call_api::server::connection::Connection;
 use call_api::server::outbox::{Outbox, Outgoing};
-use call_api::server::subscriptions::MAX_SUBSCRIPTIONS;
 use serde_json::{Value, json};
 
 use crate::Client;
@@ -28,7 +27,7 @@ fn next(outgoing: &mut Outgoing) -> Option<Value> {
 async fn a_connection_has_so_many_subscriptions_and_gets_one_back_for_one_it_ends() {
     let mut client = Client::new();
     let mut names = Vec::new();
-    for _ in 0..MAX_SUBSCRIPTIONS {
+    for _ in 0..Limits::default().subscriptions {
         client.connection.receive(&subscribe(&json!({})));
         names.push(next(&mut client.outgoing).unwrap()["result"]["subscription"].clone());
     }

@@ -34,16 +34,17 @@ impl<'a> Mark<'a> {
     }
 }
 
-/// Whatever the journal holds, as a notification.
+/// Whatever the journal holds, as a notification, if it is one.
 #[must_use]
-pub fn notification_of(record: &Record, mark: &Mark<'_>) -> String {
-    match &record.what {
-        What::Command(cmd_id, notice) => command_notification(cmd_id, notice, record.time, mark),
+pub fn notification_of(record: &Record, mark: &Mark<'_>) -> Option<String> {
+    Some(match &record.what {
+        What::Command(_, cmd_id, notice) => command_notification(cmd_id, notice, record.time, mark),
         What::Call(change, call) => call_event(*change, call, record.time, mark),
         What::Registration(change, registration) => {
             registration_event(*change, registration, record.time, mark)
         }
-    }
+        What::Begun(..) => return None,
+    })
 }
 
 /// The result of `CallList`.
@@ -285,6 +286,7 @@ fn ended(ending: &Ending) -> EndShown<'_> {
             EndedBy::Command => "command",
             EndedBy::Transfer => "transfer",
             EndedBy::Server => "server",
+            EndedBy::Restart => "restart",
         },
         sip_code: ending.status.as_ref().map(|(code, _)| *code),
         sip_reason: ending.status.as_ref().map(|(_, reason)| reason.as_str()),

@@ -1,22 +1,30 @@
 //! The server over real sockets: the example flow, limits, slow clients, web pages of others, and
-//! shutting down.
+//! shutting down; in files of their own, who is let in, TLS, and clients that send anything.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod access;
+mod hostile;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use call_api::api::call::{Party, Reached, Stage};
+use call_api::api::{Call, CallChange, CallEvent, CallId};
+use call_api::backend::EventSink;
 use call_api::backend::fake::Fake;
 use call_api::config::{Config, Limits, WsServer};
-use call_api::server;
+use call_api::server::journal::Journal;
+use call_api::server::{self, Door};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
@@ -27,6 +35,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 struct TestServer {
     address: SocketAddr,
+    door: Arc<Door>,
     backend: Arc<Fake>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
@@ -38,11 +47,19 @@ impl TestServer {
     }
 
     async fn with(change: impl FnOnce(&mut Limits)) -> Self {
+        Self::configured(|config| change(&mut config.limits)).await
+    }
+
+    async fn configured(change: impl FnOnce(&mut Config)) -> Self {
+        Self::watching(Arc::default(), change).await
+    }
+
+    async fn watching(journal: Arc<Journal>, change: impl FnOnce(&mut Config)) -> Self {
         let ws_server = WsServer { port: 0, ..WsServer::default() };
         let mut config = Config { ws_server, ..Config::default() };
-        change(&mut config.limits);
+        change(&mut config);
         let listener = server::bind(&config.ws_server).await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let (address, door) = (listener.local_addr().unwrap(), listener.door());
         let backend = Arc::new(Fake::default());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn({
@@ -54,10 +71,10 @@ impl TestServer {
                         std::future::pending::<()>().await;
                     }
                 };
-                server::serve(listener, &config, backend, Arc::default(), shutdown).await;
+                server::serve(listener, &config, backend, journal, shutdown).await;
             }
         });
-        Self { address, backend, stop, task }
+        Self { address, door, backend, stop, task }
     }
 
     async fn client(&self) -> Client {
@@ -377,12 +394,54 @@ async fn a_shutdown_lets_running_commands_end_and_then_closes_with_1001() {
     timeout(DEADLINE, draining).await.expect("draining");
     assert!(http_get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
     assert!(connect_async(format!("ws://{address}/call-api")).await.is_err());
-    idle.request("CallEnd", json!({"callid": "x"})).await;
+    idle.request("CallStart", json!({"caller": "sip:alice@h", "callee": "sip:bob@h"})).await;
     assert_eq!(idle.next().await["error"]["code"], -32010);
+    idle.request("CallEnd", json!({"callid": "x"})).await;
+    assert_eq!(idle.until_ended().await, ["Started", "Ended"]);
     server.backend.release();
     assert_eq!(client.until_ended().await, ["CALL_ANSWER", "Ended"]);
     assert_eq!((client.close_code().await, idle.close_code().await), (1001, 1001));
     timeout(DEADLINE, server.task).await.expect("stopped").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_waits_for_calls_as_long_as_it_is_told_to() {
+    let waits = |seconds| async move {
+        let journal = Arc::new(Journal::default());
+        let (server, journal) = (
+            TestServer::watching(journal.clone(), |config| {
+                config.limits.drain_calls = Duration::from_secs(seconds);
+            })
+            .await,
+            journal,
+        );
+        let began = Instant::now();
+        let call = Call {
+            id: CallId::parse("1").unwrap(),
+            callid: None,
+            stage: Stage::Established,
+            caller: party(),
+            callee: party(),
+            ending: None,
+        };
+        journal.call(CallEvent { change: CallChange::Created, call: call.clone() });
+        server.stop.send(()).unwrap();
+        let ends = async {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            journal.call(CallEvent { change: CallChange::Ended, call });
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            stopped = server.task => stopped.unwrap(),
+            () = ends => {}
+        }
+        began.elapsed().as_secs()
+    };
+    assert_eq!((waits(0).await, waits(30).await, waits(300).await), (0, 30, 60));
+}
+
+fn party() -> Party {
+    Party { uri: None, callid: None, reached: Reached::Answered, held: false }
 }
 
 #[tokio::test]
@@ -402,6 +461,7 @@ async fn a_shutdown_does_not_wait_for_ever() {
 async fn an_address_that_others_reach_must_be_meant() {
     let remote = WsServer { host: "0.0.0.0".to_owned(), port: 0, ..WsServer::default() };
     let error = server::bind(&remote).await.unwrap_err().to_string();
+    assert!(error.contains("ws_server.tokens"), "{error}");
     assert!(error.contains("ws_server.allow_remote"), "{error}");
     assert!(server::bind(&WsServer { allow_remote: true, ..remote }).await.is_ok());
     assert!(

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod service;
+
 use std::net::SocketAddr;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
@@ -210,6 +212,24 @@ async fn users_are_made_by_a_command_and_read_by_the_server() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("users.yml: cindy: realm"), "{}", text(&output.stderr));
     assert_eq!(user(&["dora"], "\n").await.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_directory_of_another_server_is_refused_and_named() {
+    let (directory, file) = configured(FREE_PORTS);
+    let yaml = format!("{FREE_PORTS}journal:\n  directory: {}\n", directory.path().display());
+    std::fs::write(&file, yaml).unwrap();
+    let output = call_api(&["--config", &file, "--check"]).await;
+    let said = text(&output.stdout);
+    assert!(said.contains(&format!("journal: in {}\n", directory.path().display())), "{said}");
+    let mut server = Server::start(&file);
+    server.logs("SIP: udp:127.0.0.1:").await;
+    let output = call_api(&["--config", &file]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains("another process uses it"), "{said}");
+    server.signal("-TERM").await;
+    assert_eq!(server.stopped().await, Some(0));
 }
 
 #[tokio::test]
