@@ -3,6 +3,7 @@
 use redb::{Builder, backends::InMemoryBackend};
 
 use super::*;
+use crate::server::journal::record::Progress;
 use crate::server::retries::RETENTION;
 
 fn begin(max_age: u64, max_bytes: u64) -> Writer {
@@ -87,6 +88,27 @@ fn an_id_is_remembered_for_its_time_however_short_events_are_kept() {
     assert_eq!(remembered(&mut writer, last + 1), ["running"], "it has not ended");
     writer.append(&[ended(4, "running")], at(last + 2)).unwrap();
     assert_eq!(remembered(&mut writer, last + 3), [""; 0]);
+}
+
+#[test]
+fn commands_of_two_owners_with_one_id_end_each_for_itself() {
+    let mut writer = begin(100, u64::MAX);
+    let begun = |number, owner| record(number, 0, What::Begun(owner, id("x"), Some(fingerprint())));
+    let ended = |number, seconds, owner| {
+        record(number, seconds, What::Command(owner, id("x"), Notice::Ended(None)))
+    };
+    let nobody = Owner::default;
+    let story = [begun(1, nobody()), begun(2, shop()), ended(3, 50, nobody())];
+    writer.append(&story, at(95)).unwrap();
+    let commands = writer.left().unwrap().commands.into_iter();
+    let progress: Vec<_> = commands.map(|(_, begun)| (begun.owner, begun.progress)).collect();
+    assert_eq!(progress, [(nobody(), Progress::Ended), (shop(), Progress::Running)]);
+    // The one's story is dropped whole, and the other's still found.
+    writer.append(&[ended(4, 99, shop())], at(100)).unwrap();
+    assert_eq!(writer.append(&[], at(160)).unwrap(), 3);
+    let store = writer.store();
+    let read = store.read(3, &Filter::Command(id("x")), 64).unwrap().unwrap();
+    assert_eq!(read.records, [ended(4, 99, shop())]);
 }
 
 fn remembered(writer: &mut Writer, seconds: u64) -> Vec<String> {
