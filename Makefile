@@ -1,9 +1,12 @@
 # The commands people type. `make check` is the one list of checks, for people and for CI alike.
 
 SEED ?= 1
+CALLS ?= 10000
+COMMANDS ?= 1000
+RATE ?= 250
 
 .DEFAULT_GOAL := help
-.PHONY: help check tools format lint test doc dependencies bench-build bench bless sim demo
+.PHONY: help check tools format lint test doc dependencies bench-build bench bless sim-long sim soak load demo
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -45,8 +48,18 @@ bench: ## run the benchmarks
 bless: ## accept what the tests got as what they expect
 	UPDATE_EXPECT=1 cargo test --workspace
 
+sim-long: ## 200,000 simulated runs, ten times as many as `make test`: before a release
+	SEEDS=200000 cargo test --release -p engine --test simulation -- --nocapture
+
 sim: ## replay one simulation: make sim SEED=7
 	SEED=$(SEED) cargo test -p engine --test simulation -- --nocapture
+
+soak: ## the journal under fire, in large: kills, cut sockets, a crowd; prints what it measured
+	cargo test --release -p call-api --test journal -- --ignored --nocapture --test-threads 1
+
+load: ## twice 10,000 calls by sipp, with commands on them: make load CALLS=10000 COMMANDS=1000 RATE=250
+	LOAD_CALLS=$(CALLS) LOAD_COMMANDS=$(COMMANDS) LOAD_RATE=$(RATE) LOAD_ROUNDS=2 CALL_API_LOG_LEVEL=INFO \
+		cargo test --release -p call-api --test load
 
 demo: ## a call between software phones on this machine, and what a client reads of it
 	cargo run --release -- demo

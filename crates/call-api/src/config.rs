@@ -7,6 +7,7 @@
 //! one.
 
 mod keys;
+mod mi;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,18 +22,21 @@ use tracing::level_filters::LevelFilter;
 use crate::api::SipUri;
 use crate::api::param::nearest;
 use keys::KEYS;
+pub use mi::{EventListen, Mi, MiUrl};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
     /// The API's WebSocket.
     pub ws_server: WsServer,
-    /// A proxy's management interface.
+    /// The proxies that run the commands, when this server does not.
     pub mi: Mi,
     /// The SIP side.
     pub sip: Sip,
     /// The log.
     pub log: Log,
+    /// The journal.
+    pub journal: Keep,
     /// Bounds and deadlines.
     pub limits: Limits,
 }
@@ -46,15 +50,16 @@ pub struct WsServer {
     pub port: u16,
     /// Path of the WebSocket.
     pub http_path: String,
-    /// Whether an address that other machines reach is meant.
+    /// Whether an address that other machines reach is meant, for everybody who reaches it.
     pub allow_remote: bool,
-}
-
-/// `mi`: a proxy's management interface.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Mi {
-    /// Its socket.
-    pub url: Option<String>,
+    /// The file of access tokens; without it everybody who reaches the API may use it.
+    pub tokens: Option<PathBuf>,
+    /// Origins of web pages that may use the API, beside those of its own host.
+    pub origins: Vec<String>,
+    /// The certificate chain for TLS, in PEM; with it the API is at `wss://`.
+    pub tls_certificate: Option<PathBuf>,
+    /// The certificate's key, in PEM.
+    pub tls_key: Option<PathBuf>,
 }
 
 /// `sip`: how SIP is spoken.
@@ -106,6 +111,19 @@ pub struct Log {
     pub file_path: Option<PathBuf>,
     /// The least severe level that is logged.
     pub level: LevelFilter,
+    /// A file to append the audit log to; without it the audit log is part of the log.
+    pub audit_path: Option<PathBuf>,
+}
+
+/// `journal`: where and how long events are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// The directory on disk; without one they are kept in memory, and lost with the server.
+    pub directory: Option<PathBuf>,
+    /// Older events are dropped.
+    pub max_age: Duration,
+    /// The oldest events beyond this are dropped. Counted as JSON; the file is about a third larger.
+    pub max_bytes: u64,
 }
 
 /// `limits`: bounds and deadlines of the server.
@@ -113,15 +131,32 @@ pub struct Log {
 pub struct Limits {
     /// Connections at a time. One more is closed at once.
     pub connections: u32,
+    /// Connections at a time with one token, unless the token says otherwise.
+    pub token_connections: u32,
     /// Running commands at a time. One more is refused with `rate_limited`.
     pub commands: u32,
+    /// Running commands of one connection at a time.
+    pub connection_commands: u32,
+    /// Running commands at a time with one token, unless the token says otherwise.
+    pub token_commands: u32,
+    /// Subscriptions of one connection at a time.
+    pub subscriptions: u32,
     /// The longest message from a client, in bytes. A longer one closes the socket with 1009.
     pub message_bytes: usize,
+    /// How many levels deep a message may nest. A deeper one is no JSON.
+    pub json_depth: u32,
     /// What may wait to be sent to one client, in bytes. Beyond it the client is disconnected.
     pub queue_bytes: usize,
+    /// How long a client may take for the TLS handshake, and then for the head of a request.
+    pub handshake: Duration,
+    /// How long a client may have no business here: no command that runs, no subscription, no request.
+    /// `None` is for ever.
+    pub idle: Option<Duration>,
     /// Time between pings. A client that misses two is disconnected.
     pub ping_interval: Duration,
-    /// How long running commands may take to end when the server shuts down.
+    /// How long calls may take to end when the server shuts down, before they are left standing.
+    pub drain_calls: Duration,
+    /// How long running commands may take to end then.
     pub drain: Duration,
     /// The deadline of a command without `timeout_ms`.
     pub command_timeout: Duration,
@@ -134,6 +169,10 @@ impl Default for WsServer {
             port: 5059,
             http_path: "/call-api".to_owned(),
             allow_remote: false,
+            tokens: None,
+            origins: Vec::new(),
+            tls_certificate: None,
+            tls_key: None,
         }
     }
 }
@@ -153,7 +192,13 @@ impl Default for Sip {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { file_path: None, level: LevelFilter::INFO }
+        Self { file_path: None, level: LevelFilter::INFO, audit_path: None }
+    }
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { directory: None, max_age: Duration::from_secs(24 * 3600), max_bytes: 256 << 20 }
     }
 }
 
@@ -161,9 +206,17 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1000,
+            token_connections: 100,
             commands: 10_000,
+            connection_commands: 5000,
+            token_commands: 5000,
+            subscriptions: 32,
             message_bytes: 64 * 1024,
+            json_depth: 64,
             queue_bytes: 4 * 1024 * 1024,
+            handshake: Duration::from_secs(10),
+            idle: None,
+            drain_calls: Duration::ZERO,
             ping_interval: Duration::from_secs(20),
             drain: Duration::from_secs(30),
             command_timeout: Duration::from_secs(300),
@@ -290,12 +343,7 @@ pub fn load(
             .map_err(|error| ConfigError::Unreadable(file.clone(), error))?;
         apply_file(&mut config, file, &text)?;
     }
-    let mut warnings = apply_environment(&mut config, &environment)?;
-    if config.mi.url.is_some() {
-        warnings.push(
-            "mi.url is not used: calls are made by this server itself, not by a proxy".to_owned(),
-        );
-    }
+    let warnings = apply_environment(&mut config, &environment)?;
     check(&config)?;
     Ok(Loaded { config, file, warnings })
 }
@@ -351,6 +399,10 @@ fn flatten(path: &str, value: Value, settings: &mut Vec<(String, Option<String>)
         Value::Null if KEYS.iter().any(|key| key.path.split('.').next() == Some(path)) => {}
         Value::Null => settings.push((path.to_owned(), None)),
         Value::String(text) => settings.push((path.to_owned(), Some(text))),
+        Value::Array(items) if items.iter().all(Value::is_string) => {
+            let items: Vec<_> = items.iter().filter_map(Value::as_str).collect();
+            settings.push((path.to_owned(), Some(items.join(" "))));
+        }
         other => settings.push((path.to_owned(), Some(other.to_string()))),
     }
 }
@@ -384,6 +436,12 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         return Err(ConfigError::Contradiction(format!(
             "limits.queue_bytes ({queue_bytes}) must be at least {ECHO} times limits.message_bytes ({message_bytes})"
         )));
+    }
+    let WsServer { tls_certificate, tls_key, .. } = &config.ws_server;
+    if tls_certificate.is_some() != tls_key.is_some() {
+        return Err(ConfigError::Contradiction(
+            "ws_server.tls_certificate and ws_server.tls_key need each other".to_owned(),
+        ));
     }
     Ok(())
 }

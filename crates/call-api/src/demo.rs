@@ -1,6 +1,6 @@
 //! `call-api demo`: the server, its SIP engine and three software phones in one process, on
-//! loopback. It places a call as any client would, and shows what the client sees and what SIP
-//! says; then it watches a call that a phone places.
+//! loopback. It places a call as any client would, transfers and ends it, and shows what the client
+//! sees and what SIP says; then it watches a call that a phone places.
 
 mod phone;
 
@@ -15,13 +15,13 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use self::phone::{Captured, Phone};
 use crate::backend::embedded::{Embedded, Settings, Udp};
-use crate::config::Config;
+use crate::config::{Config, WsServer};
 use crate::server;
 use crate::server::journal::Journal;
 
@@ -45,7 +45,10 @@ pub async fn run(
     once: bool,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let listener = server::bind(&config.ws_server).await?;
+    // Its client shows no token, and trusts no certificate.
+    let ws_server =
+        WsServer { tokens: None, tls_certificate: None, tls_key: None, ..config.ws_server.clone() };
+    let listener = server::bind(&ws_server).await?;
     let udp = Udp::listen(&config.sip.listen).await?;
     let sip = udp.local();
     let journal = Arc::new(Journal::default());
@@ -75,7 +78,7 @@ pub async fn run(
     serving.await.map_err(io::Error::other)
 }
 
-/// Places a call and watches another; unless `once`, it stays for those of the reader.
+/// Places a call, transfers it, and watches another; unless `once`, it stays for those of the reader.
 async fn show(
     url: &str,
     sip: SocketAddr,
@@ -86,15 +89,20 @@ async fn show(
 ) -> io::Result<()> {
     let uris: Vec<&str> = phones.iter().map(|phone| phone.uri.as_str()).collect();
     introduce(out, url, sip, &uris)?;
-    let began = Instant::now();
     let lanes: HashMap<SocketAddr, usize> = std::iter::once((sip, 0))
         .chain(phones.iter().zip(1..).map(|(phone, lane)| (phone.address, lane)))
         .collect();
     let mut client = Client::connect(url).await?;
     client.call("CallStart", json!({"caller": uris[0], "callee": uris[1]}), out).await?;
-    draw(out, capture, &lanes, began)?;
+    // The third phone has no part in it.
+    draw(out, "The SIP of this call", &["call-api", "alice", "bob"], capture, &lanes)?;
     let callid = client.callid.clone();
-    writeln!(out)?;
+    writeln!(out, "\nNow it sends bob on to cindy; alice is released once the two talk:\n")?;
+    let transfer = json!({"callid": callid, "leg": "callee", "destination": uris[2]});
+    client.call("CallBlindTransfer", transfer, out).await?;
+    draw(out, "The SIP of this transfer", &["call-api", "alice", "bob", "cindy"], capture, &lanes)?;
+    let callid = client.callid.clone();
+    writeln!(out, "\nAnd it ends the call:\n")?;
     client.call("CallEnd", json!({"callid": callid}), out).await?;
     watch(&mut client, phones, once, out).await?;
     if !once {
@@ -146,20 +154,23 @@ async fn watch(
     Ok(())
 }
 
-/// Draws the SIP messages so far, without the third phone, which has no part in it.
+/// Draws the SIP messages since the last drawing.
 fn draw(
     out: &mut impl Write,
+    title: &str,
+    names: &[&'static str],
     capture: &mut mpsc::Receiver<Captured>,
     lanes: &HashMap<SocketAddr, usize>,
-    began: Instant,
 ) -> io::Result<()> {
-    let mut ladder = Ladder::without_client(&["call-api", "alice", "bob"]);
+    let mut ladder = Ladder::without_client(names);
+    let mut began = None;
     while let Ok(message) = capture.try_recv() {
         if let (Some(from), Some(to)) = (lanes.get(&message.from), lanes.get(&message.to)) {
-            ladder.message(message.at - began, *from, *to, &message.bytes, false);
+            let at = message.at - *began.get_or_insert(message.at);
+            ladder.message(at, *from, *to, &message.bytes, false);
         }
     }
-    write!(out, "\nThe SIP of this call, in milliseconds:\n\n{ladder}")
+    write!(out, "\n{title}, in milliseconds:\n\n{ladder}")
 }
 
 /// A client of the API, as anybody could write one.

@@ -14,4 +14,5 @@ pub mod backend;
 pub mod config;
 pub mod demo;
 pub mod server;
+pub mod systemd;
 pub mod telemetry;

@@ -1,4 +1,5 @@
-//! The demo as a newcomer runs it: a call in one command, its messages, and the SIP under them.
+//! The demo as a newcomer runs it: a call in one command, its transfer, their messages, and the SIP under
+//! them.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -51,20 +52,22 @@ fn word(message: &str) -> String {
 }
 
 #[tokio::test]
-async fn one_command_shows_a_call_from_its_request_to_its_end_and_one_that_a_phone_places() {
+async fn one_command_shows_a_call_its_transfer_and_its_end_and_a_call_that_a_phone_places() {
     let output = demo_once(FREE, FREE).await;
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}{}", text(&output.stderr));
     assert_eq!(text(&output.stderr), "");
 
     let sent: Vec<_> = said.lines().filter_map(|line| line.strip_prefix("> ")).map(word).collect();
-    assert_eq!(sent, ["CallStart", "CallEnd", "Subscribe"]);
+    assert_eq!(sent, ["CallStart", "CallBlindTransfer", "CallEnd", "Subscribe"]);
     let read: Vec<_> = said.lines().filter_map(|line| line.strip_prefix("< ")).map(word).collect();
-    let (start, end) = read.split_at(6);
+    let (start, rest) = read.split_at(6);
     let example_flow =
         ["Started", "CALL_ANSWER", "TRANSFER_ACCEPT", "CALL_START", "CALL_ANSWER", "Ended"];
     assert_eq!(start, example_flow);
-    let (end, watched) = end.split_at(2);
+    let (transfer, rest) = rest.split_at(4);
+    assert_eq!(transfer, ["Started", "TRANSFER_ACCEPT", "CALL_START", "Ended"]);
+    let (end, watched) = rest.split_at(2);
     assert_eq!(end, ["Started", "Ended"]);
     let (placed, ended) = watched.split_at(5);
     let life = ["reply", "CALL_START", "CALL_RINGING", "CALL_ANSWER", "CALL_ESTABLISHED"];
@@ -73,12 +76,9 @@ async fn one_command_shows_a_call_from_its_request_to_its_end_and_one_that_a_pho
 }
 
 #[tokio::test]
-async fn the_ladder_under_the_messages_shows_how_sip_made_the_call() {
+async fn the_ladders_under_the_messages_show_how_sip_made_the_call_and_moved_it() {
     let said = text(&demo_once(FREE, FREE).await.stdout);
-    let ladder = said.split_once("The SIP of this call").expect("a ladder").1;
-    let arrows = ladder.lines().filter_map(|line| line.split('|').find(|lane| lane.contains("--")));
-    let mut messages = arrows.map(|arrow| arrow.trim_matches(|c| "<- >".contains(c)));
-    for expected in [
+    let call = [
         "INVITE (offer inactive)",
         "200 OK (answer inactive)",
         "REFER",
@@ -89,11 +89,31 @@ async fn the_ladder_under_the_messages_shows_how_sip_made_the_call() {
         "200 OK (answer)",
         "BYE",
         "200 OK BYE",
+    ];
+    let transfer = [
+        "REFER",
+        "202 Accepted REFER",
+        "INVITE (offer)",
+        "INVITE (offer)",
+        "200 OK (answer)",
+        "200 OK (answer)",
+        "BYE",
+        "200 OK BYE",
+    ];
+    for (title, lanes, shown) in [
+        ("The SIP of this call", &["call-api", "alice", "bob"][..], &call[..]),
+        ("The SIP of this transfer", &["call-api", "alice", "bob", "cindy"], &transfer),
     ] {
-        assert!(messages.any(|message| message == expected), "no {expected} in order\n{ladder}");
-    }
-    for lane in ["call-api", "alice", "bob"] {
-        assert!(ladder.contains(lane), "no {lane}\n{ladder}");
+        let ladder = between(&said, title, "\n> ");
+        let arrows = ladder.lines();
+        let arrows = arrows.filter_map(|line| line.split('|').find(|lane| lane.contains("--")));
+        let mut messages = arrows.map(|arrow| arrow.trim_matches(|c| "<- >".contains(c)));
+        for expected in shown {
+            assert!(messages.any(|message| message == *expected), "no {expected} in\n{ladder}");
+        }
+        for lane in lanes {
+            assert!(ladder.contains(lane), "no {lane}\n{ladder}");
+        }
     }
 }
 

@@ -19,14 +19,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use call_api::api::{self, ErrorKind, Invocation};
 use call_api::backend::embedded::{Embedded, Settings, Udp};
-use call_api::config::{Config, Limits, SipListen};
+use call_api::config::{Config, Keep, Limits, SipListen};
 use call_api::server::Phase;
+use call_api::server::access::token::Tokens;
 use call_api::server::commands::Commands;
 use call_api::server::connection::Connection;
 use call_api::server::discovery::Discovery;
 use call_api::server::journal::{self, Journal};
 use call_api::server::outbox::{Outbox, Outgoing};
-use call_api::server::subscriptions::MAX_SUBSCRIPTIONS;
 use engine::limits;
 use engine::phone::{Answer, Phone};
 use engine::ua::Output;
@@ -89,8 +89,13 @@ fn the_documented_queries_are_the_queries_there_are() {
 #[test]
 fn the_documented_bound_of_subscriptions_is_the_servers() {
     let manual = section(&read("docs/api.md"), "## Watching");
-    assert!(manual.contains(&format!("up to {MAX_SUBSCRIPTIONS} subscriptions")));
-    assert!(manual.contains(&format!("the last {} MiB", journal::CAPACITY >> 20)));
+    let bound = Limits::default().subscriptions;
+    assert!(manual.contains(&format!("up to {bound} subscriptions")));
+    let promises = section(&read("docs/api.md"), "## What a client can rely on");
+    assert!(promises.contains(&format!("the last {} MiB", journal::CAPACITY >> 20)));
+    let (bytes, patience) = (Keep::default().max_bytes >> 20, journal::PATIENCE.as_secs());
+    assert!(promises.contains(&format!("({bytes} MiB,")));
+    assert!(promises.contains(&format!("more than {patience} seconds")));
 }
 
 #[test]
@@ -138,6 +143,30 @@ fn the_documented_limits_are_the_settings_and_their_defaults() {
 }
 
 #[test]
+fn the_documented_token_is_one_and_its_table_has_all_it_may_hold() {
+    let manual = read("docs/access.md");
+    let example = blocks(&manual, "yaml").into_iter().find(|block| block.starts_with("shop:"));
+    let example = example.expect("an example of a token");
+    let tokens = Tokens::parse(&example, &Tokens::default()).unwrap();
+    assert_eq!(tokens.len(), 1);
+    let table = rows(&section(&manual, "## Tokens"));
+    let documented: BTreeSet<_> = table.iter().skip(1).map(|row| row[0].clone()).collect();
+    let keys = example.lines().skip(1).filter_map(|line| Some(line.trim().split_once(':')?.0));
+    let keys: BTreeSet<_> = keys.filter(|key| *key != "sha256").map(str::to_owned).collect();
+    assert_eq!(documented, keys);
+}
+
+#[test]
+fn the_documented_refusals_are_errors_there_are() {
+    let table = rows(&section(&read("docs/access.md"), "## Refusals"));
+    assert!(table.len() > 8, "{table:?}");
+    for row in table.iter().skip(1) {
+        let known = |kind: &ErrorKind| kind.code().to_string() == row[1] && kind.name() == row[2];
+        assert!(ErrorKind::TABLE.iter().any(|(kind, ..)| known(kind)), "{row:?}");
+    }
+}
+
+#[test]
 fn the_documented_deadlines_are_the_engines() {
     let table = rows(&section(&read("docs/embedded.md"), "## Deadlines"));
     let deadline = |wait: &str| {
@@ -172,6 +201,16 @@ fn every_link_leads_somewhere() {
         }
     }
     assert!(astray.is_empty(), "links that lead nowhere:\n  {}", astray.join("\n  "));
+}
+
+#[test]
+fn every_flow_is_listed_by_its_command() {
+    let listed: BTreeSet<String> = links(&read("docs/flows/README.md")).into_iter().collect();
+    let files = std::fs::read_dir(root().join("docs/flows")).unwrap();
+    let ladders = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let missing: Vec<_> =
+        ladders.filter(|name| name.ends_with(".txt") && !listed.contains(name.as_str())).collect();
+    assert_eq!(missing, [""; 0], "ladders that docs/flows/README.md does not name");
 }
 
 /// A server, its phones, and one client.

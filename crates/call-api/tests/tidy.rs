@@ -98,7 +98,7 @@ fn layers_point_one_way() {
     let rules: [(&str, &[&str]); 6] = [
         ("crates/call-api/src/api/", &["crate::server", "crate::backend", "tokio::", "axum::"]),
         ("crates/call-api/src/server/", &["sip::", "engine::"]),
-        ("crates/call-api/src/backend/", &["crate::server", "jsonrpc", "axum::"]),
+        ("crates/call-api/src/backend/", &["crate::server", "crate::api::jsonrpc", "axum::"]),
         ("crates/engine/src/", &["serde", "tokio", "std::fs", "std::thread", "std::env"]),
         ("crates/sip/src/", &["serde", "tokio", "std::fs", "std::thread", "std::time", "std::env"]),
         ("crates/", &["unbounded_channel", "unbounded()", "lazy_static", "static mut"]),

@@ -107,8 +107,9 @@ pub(crate) struct End {
 pub(crate) enum State {
     /// The callee is called, until this time.
     Calling(Instant),
-    /// The callee answered with an offer that the caller is asked to take (RFC 3725 §4.4).
-    Joining,
+    /// The callee answered with an offer that the caller is to take (RFC 3725 §4.4); `asked` once it
+    /// has it.
+    Joining { asked: bool },
     /// The callee answered; the caller's ACK is under way.
     Answered,
     /// Both talk.
@@ -152,6 +153,14 @@ impl Call {
         }
     }
 
+    /// The leg of a party, also of a callee whose only phone rings.
+    pub(crate) fn only_leg(&self, side: Side) -> Option<LegId> {
+        match side {
+            Side::Caller => self.caller,
+            Side::Callee => self.callee.or(self.fork.only()),
+        }
+    }
+
     pub(crate) fn clear(&mut self, side: Side) {
         match side {
             Side::Caller => self.caller = None,
@@ -169,6 +178,7 @@ impl Call {
         has: Description,
     ) -> Option<LegId> {
         *self.has(side) = has;
+        self.refreshing[side as usize] = false;
         *self.party(side) = party;
         match side {
             Side::Caller => self.caller.replace(leg),
@@ -196,7 +206,7 @@ impl Call {
             State::Calling(deadline) => Some(deadline),
             State::Established => self.hold.as_ref().and_then(|hold| hold.next_timeout()),
             // The legs themselves have deadlines, in both of these.
-            State::Joining | State::Answered => None,
+            State::Joining { .. } | State::Answered => None,
             State::Ending => self.ends.iter().filter_map(|end| end.give_up).min(),
         }
     }

@@ -114,9 +114,21 @@ impl Description {
         // Sections beyond those of the offer have no place in an answer (RFC 3264 §6).
         let in_place: Vec<_> = (0..order.len()).map(Some).collect();
         let answer = sdp::restored(&answer, &in_place, kinds.len()).ok()?;
-        self.agreed = self.numbered(&answer).ok()?;
-        self.used = false;
-        Some(if self.held { held(&self.agreed) } else { self.agreed.clone() })
+        let offered: Vec<_> = offer.media().map(|media| media.effective_direction()).collect();
+        let within = |at: usize, media: &Media<'_>| match media.port {
+            0 => media.direction,
+            _ => media.effective_direction().within(offered[at].reverse()),
+        };
+        let said = self.numbered(&sdp::with_directions(&answer, within).ok()?).ok()?;
+        self.agreed = sdp::with_origin(&answer, &Sdp::parse(&said).ok()?.origin()).ok()?.into();
+        self.used = !same_content(&said, &self.agreed);
+        Some(if self.held { held(&said) } else { said })
+    }
+
+    /// What answers a re-INVITE of this party that goes nowhere, with an offer or without: what it
+    /// has.
+    pub(crate) fn reply(&mut self, offer: &[u8]) -> Option<Bytes> {
+        if offer.is_empty() { self.refresh() } else { self.again(offer) }
     }
 
     /// The party took the offer that an INVITE carried.
@@ -137,9 +149,9 @@ impl Description {
         self.used = true;
     }
 
-    /// Whether an offer of ours in an INVITE awaits its answer.
-    pub(crate) fn is_proposed(&self) -> bool {
-        self.proposed.is_some()
+    /// The offer of ours in an INVITE that awaits its answer, or is about to be made.
+    pub(crate) fn proposed(&self) -> Option<&Bytes> {
+        self.proposed.as_ref()
     }
 
     /// An offer of our own: what the party has, with or without hold. `None` when it has nothing.
@@ -155,13 +167,18 @@ impl Description {
         self.offer(self.held)
     }
 
+    /// The same, in the version it has if that stands for nothing else (RFC 4028 §7.4).
+    pub(crate) fn refresh(&mut self) -> Option<Bytes> {
+        self.current().or_else(|| self.offer_again())
+    }
+
     /// The party accepted what it has, once more.
     pub(crate) fn took_again(&mut self) {
         self.set_held(self.held);
     }
 
     /// What the party has, once more.
-    pub(crate) fn current(&self) -> Option<Bytes> {
+    fn current(&self) -> Option<Bytes> {
         // A version that was used for something else is not what the party has.
         if self.agreed.is_empty() || self.used || self.proposed.is_some() {
             return None;
@@ -283,7 +300,7 @@ impl Call {
     ) -> (Bytes, Description) {
         let own = self.has(from);
         own.lift_hold();
-        let role = if own.is_proposed() { Role::Answer } else { Role::LateOffer };
+        let role = if own.proposed().is_some() { Role::Answer } else { Role::LateOffer };
         own.accepted();
         let restored = own.restored(sdp).filter(|_| role == Role::Answer);
         let reply = has.next(restored.as_deref().unwrap_or(sdp), role);
@@ -292,7 +309,7 @@ impl Call {
 
     /// What a party took or answered. The role of its own description is told by what it had.
     pub(crate) fn pass_reply(&mut self, from: Side, sdp: &[u8]) -> Bytes {
-        let role = if self.has(from).is_proposed() { Role::Answer } else { Role::LateOffer };
+        let role = if self.has(from).proposed().is_some() { Role::Answer } else { Role::LateOffer };
         let reply = self.pass(from.other(), sdp, role);
         self.has(from).accepted();
         reply

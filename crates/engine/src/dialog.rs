@@ -8,6 +8,9 @@ use sip::{Headers, Method, Name, NameAddr, Request, Response, Uri, Writer};
 use crate::ids::{Branch, Tag};
 use crate::transaction::Hop;
 
+/// More requests than we send in a dialog before its INVITE is answered.
+const STRAY_GAP: u32 = 10_000;
+
 /// How we appear to others.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -87,7 +90,9 @@ impl Dialog {
         }
         let (local, remote) = (address(&response.from()), address(&response.to()));
         let target = &as_target(response.contact()?.uri)?;
-        let seq = response.cseq().number;
+        // PRACKs may have used the numbers after that of the INVITE. The next one must be higher, and
+        // gaps are no error (§12.2.2).
+        let seq = response.cseq().number.saturating_add(STRAY_GAP);
         let mut dialog =
             Self::outgoing(response.call_id().into(), tag, &local, &remote, target, seq);
         dialog.establish(response);

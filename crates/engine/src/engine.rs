@@ -298,7 +298,17 @@ impl Engine {
 
     /// Whether a request URI means us.
     pub(crate) fn is_us(&self, uri: &Uri<'_>) -> bool {
-        let port = uri.port.unwrap_or(5060);
+        self.is_here(uri, Some(uri.port.unwrap_or(5060)))
+    }
+
+    /// Whether the URI of a From or To is an address-of-record of ours. There, many phones leave the
+    /// port out, whatever it is: RFC 3261 §19.1.1, table 1, wants it so.
+    pub(crate) fn is_of_us(&self, uri: &Uri<'_>) -> bool {
+        self.is_here(uri, uri.port)
+    }
+
+    /// Whether this is our host, and our port where one is given.
+    fn is_here(&self, uri: &Uri<'_>, port: Option<u16>) -> bool {
         let address = self.config.address;
         // What a program on this machine calls it.
         let local = address.ip().is_loopback() && uri.host.eq_ignore_ascii_case("localhost");
@@ -307,9 +317,10 @@ impl Engine {
                 Some((host, at)) if !at.ends_with(']') => (host, at.parse().unwrap_or(5060)),
                 _ => (authority, 5060),
             };
-            at == port && host.eq_ignore_ascii_case(uri.host)
+            port.is_none_or(|port| port == at) && host.eq_ignore_ascii_case(uri.host)
         });
-        advertised || (port == address.port() && (local || uri.ip() == Some(address.ip())))
+        let is_our_port = port.is_none_or(|port| port == address.port());
+        advertised || (is_our_port && (local || uri.ip() == Some(address.ip())))
     }
 
     /// Where a call to this URI goes. `None` when it is none we can send to.
@@ -402,8 +413,9 @@ fn leg_of(event: &ua::Event) -> Option<LegId> {
     use ua::Event as E;
     match event {
         E::Incoming(leg)
-        | E::Progress(leg, _)
-        | E::Answered(leg, _)
+        | E::Progress(leg, ..)
+        | E::AnsweredEarly(leg, _)
+        | E::Answered(leg, ..)
         | E::Acknowledged(leg, _)
         | E::Offered(leg)
         | E::OfferCancelled(leg)

@@ -1,6 +1,7 @@
 //! What the engine reports: how commands go on, and how they end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::Error;
 use crate::registrar::BindingChange;
@@ -29,7 +30,7 @@ pub enum Event {
     Done(CommandId, Result<Option<Arc<str>>, Error>),
     /// A call went on, whoever placed it.
     Call(Box<CallEvent>),
-    /// A contact of a user was registered, or is not registered any more.
+    /// A contact of a user was registered, was so again, or is not registered any more.
     Registration {
         /// Address-of-record: the URI by which the user is called.
         aor: Arc<str>,
@@ -37,6 +38,8 @@ pub enum Event {
         contact: Arc<str>,
         /// What happened to it.
         change: BindingChange,
+        /// How long it is registered from now on, unless it is renewed; zero when it is no more.
+        expires: Duration,
     },
     /// A bug was caught: it cost the call it happened in. The text is for the log.
     Bug(String),

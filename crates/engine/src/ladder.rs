@@ -101,11 +101,11 @@ impl Ladder {
             !headers.body().is_empty() && headers.content_type() == Some("application/sdp");
         let (start, role) = match &message {
             Message::Request(request) => {
-                let ack = request.method == Method::Ack;
-                if !ack {
+                let acknowledges = matches!(request.method, Method::Ack | Method::Prack);
+                if request.method != Method::Ack {
                     self.offers.insert(key, has_sdp);
                 }
-                let role = if ack { "answer" } else { "offer" };
+                let role = if acknowledges { "answer" } else { "offer" };
                 (request.method_name().to_owned(), role)
             }
             Message::Response(response) => {

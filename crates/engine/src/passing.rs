@@ -17,7 +17,9 @@ pub(crate) enum Parting {
 }
 
 impl Parting {
-    /// What is said of this end. `None` where a party simply hung up, or a command did.
+    /// What is said of this end. `None` where a party simply hung up, or a command did, and for whom a
+    /// transfer has released: a BYE without a reason ends a call in the ordinary way, and so it stands
+    /// in the figures of RFC 5589.
     pub(crate) fn of(error: &Error) -> Option<Self> {
         match error {
             Error::Party(_, failure) if failure.status != 487 => {
@@ -48,12 +50,13 @@ impl Parting {
     }
 }
 
-/// What an unanswered party is told when the other side failed like this. A redirection or a
-/// challenge is between the other side and us.
+/// What an unanswered party is told when the other side failed like this. A redirection, a challenge
+/// and the length of a session are between the other side and us.
 pub(crate) fn told(status: u16) -> u16 {
     match status {
         300..=399 => 480,
         401 | 407 => 403,
+        422 => 488,
         _ => status,
     }
 }

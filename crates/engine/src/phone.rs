@@ -4,101 +4,23 @@
 //! value; it stands on the same legs and transactions and shares nothing else with it. Its media
 //! is a session description: nothing is ever sent to the port it names.
 
+mod behaviour;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use sip::NameAddr;
 use sip::sdp::{Direction, Sdp};
 
+pub use self::behaviour::{Answer, Behaviour, Notify, OnOffer, OnRefer};
 use crate::dialog::Identity;
 use crate::hash::{Keyed, Map};
 use crate::timer::Deadlines;
 use crate::transaction::Hop;
 use crate::transaction::ServerKey;
 use crate::ua::{Cause, Event, Invite, LegId, Output, UserAgent};
-
-/// How a phone behaves.
-#[derive(Clone, Debug)]
-pub struct Behaviour {
-    /// What it does when it is called.
-    pub answer: Answer,
-    /// What it does when it is asked to call somebody.
-    pub refer: OnRefer,
-    /// How it reports on that.
-    pub notify: Notify,
-    /// How long it takes to place that call.
-    pub dial_after: Duration,
-    /// Whether it wants and sends provisional answers reliably (RFC 3262). For those that it sends it
-    /// must have been told before.
-    pub reliable: bool,
-    /// Whether it sends sound before it answers.
-    pub early_media: bool,
-    /// Whether it hangs up the call in which it was asked as soon as that one is up.
-    pub leaves: bool,
-    /// What it does with a re-INVITE.
-    pub offer: OnOffer,
-}
-
-/// What a phone does when it is called. Except for `Silent`, it rings first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// Answers after this time.
-    After(Duration),
-    /// Refuses with this status after this time.
-    Refuse(u16, Duration),
-    /// Rings until the caller gives up.
-    Never,
-    /// Is not there: no datagram is answered.
-    Silent,
-}
-
-/// What a phone does with a REFER.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnRefer {
-    /// Accepts, and places the call.
-    Call,
-    /// Accepts, and does nothing.
-    AcceptOnly,
-    /// Refuses with this status.
-    Refuse(u16),
-}
-
-/// What a phone does with a re-INVITE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnOffer {
-    /// Accepts.
-    Accept,
-    /// Refuses with this status.
-    Refuse(u16),
-}
-
-/// How a phone reports on a call it was referred to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notify {
-    /// As RFC 3515 asks: 100, then what the callee said.
-    Sipfrag,
-    /// Without a body.
-    Empty,
-    /// Not at all.
-    Never,
-}
-
-impl Default for Behaviour {
-    fn default() -> Self {
-        Self {
-            answer: Answer::After(Duration::ZERO),
-            refer: OnRefer::Call,
-            notify: Notify::Sipfrag,
-            dial_after: Duration::ZERO,
-            reliable: false,
-            early_media: false,
-            leaves: false,
-            offer: OnOffer::Accept,
-        }
-    }
-}
 
 /// What a phone's display shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -322,12 +244,17 @@ impl Phone {
 
     /// Puts the other party on hold, or takes the call back.
     pub fn hold(&mut self, now: Instant, call: LegId, held: bool) {
-        let Some(state) = self.calls.get_mut(&call) else { return };
-        state.version += 1;
-        let version = state.version;
-        let direction = if held { Direction::SendOnly } else { Direction::SendRecv };
-        let offer = self.description(version, direction);
-        self.ua.offer(now, call, Some(offer));
+        if let Some(offer) = self.new_offer(call, held) {
+            self.ua.offer(now, call, Some(offer));
+        }
+        self.run(now);
+    }
+
+    /// Offers the other party what it may send, in an UPDATE, also before the call is answered
+    /// (RFC 3311).
+    pub fn update(&mut self, now: Instant, call: LegId, held: bool) {
+        let offer = self.new_offer(call, held);
+        offer.into_iter().for_each(|offer| self.ua.update(now, call, offer));
         self.run(now);
     }
 
@@ -375,10 +302,16 @@ impl Phone {
     fn on_event(&mut self, now: Instant, event: Event) {
         match event {
             Event::Incoming(id) => self.on_call(now, id),
-            Event::Progress(id, response) => self.report(now, id, response.status, false),
-            Event::Answered(id, response) => {
+            Event::Progress(id, response, sdp) => {
+                if self.ua.owes_answer(id) {
+                    let answer = self.answer_to(id, &sdp);
+                    self.ua.acknowledge(now, id, &answer);
+                }
+                self.report(now, id, response.status, false);
+            }
+            Event::Answered(id, response, sdp) => {
                 self.report(now, id, response.status, true);
-                let answer = self.answer_to(id, response.body());
+                let answer = self.answer_to(id, &sdp);
                 self.ua.acknowledge(now, id, &answer);
                 self.established(id);
                 self.leave(now, id);
@@ -418,7 +351,10 @@ impl Phone {
                 let offer = self.description(version, Direction::SendRecv);
                 self.ua.offer(now, id, Some(offer));
             }
-            Event::OfferRefused(..) | Event::ReferAnswered(..) | Event::Notified(..) => {}
+            Event::AnsweredEarly(..)
+            | Event::OfferRefused(..)
+            | Event::ReferAnswered(..)
+            | Event::Notified(..) => {}
         }
     }
 
@@ -437,7 +373,9 @@ impl Phone {
             self.ua.prefer_reliable();
         }
         self.ua.progress(now, id, 180, b"", None);
-        if self.behaviour.early_media && !offer.is_empty() {
+        // Without an offer in the INVITE it is one of ours, which must arrive (RFC 3262 §5).
+        let may_offer = self.behaviour.reliable && self.ua.takes_early_offer(id);
+        if self.behaviour.early_media && (!offer.is_empty() || may_offer) {
             let answer = self.answer_to(id, &offer);
             self.ua.progress(now, id, 183, &answer, None);
         }
@@ -481,7 +419,11 @@ impl Phone {
     fn pick_up(&mut self, now: Instant, id: LegId) {
         let Some((request, _)) = self.ua.invitation(id) else { return };
         let offer = request.body().to_vec();
-        let answer = self.answer_to(id, &offer);
+        // RFC 6337 §3.1.1: what was agreed before is not said again.
+        let answer = match self.ua.has_agreed(id) {
+            true => Bytes::new(),
+            false => self.answer_to(id, &offer),
+        };
         self.ua.accept(now, id, &answer, None);
     }
 
@@ -558,6 +500,14 @@ impl Phone {
         if self.calls.remove(&id).is_some() {
             self.events.push_back(PhoneEvent::Closed(id, cause));
         }
+    }
+
+    fn new_offer(&mut self, call: LegId, held: bool) -> Option<Bytes> {
+        let state = self.calls.get_mut(&call)?;
+        state.version += 1;
+        let version = state.version;
+        let direction = if held { Direction::SendOnly } else { Direction::SendRecv };
+        Some(self.description(version, direction))
     }
 
     /// Our answer to an offer, or our offer when there is none.

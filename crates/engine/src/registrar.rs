@@ -10,7 +10,7 @@ mod credentials;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sip::{Request, Uri};
 
@@ -54,14 +54,16 @@ impl fmt::Debug for User {
 pub enum BindingChange {
     /// It was registered, and was not before.
     Registered,
+    /// It was registered again before its time ran out.
+    Renewed,
     /// Its time ran out.
     Expired,
     /// It was taken back, or gave way to another one.
     Removed,
 }
 
-/// Contacts to which something happened.
-pub(crate) type Changes = Vec<(Arc<str>, BindingChange)>;
+/// Contacts to which something happened, and how long each is registered from now on.
+pub(crate) type Changes = Vec<(Arc<str>, BindingChange, Duration)>;
 
 /// Why a request is not served: a status, and the headers that go with it.
 #[derive(Debug)]
@@ -169,9 +171,9 @@ impl Registrar {
         match wanted {
             Wanted::Nothing => {}
             Wanted::Everything => {
-                let gone =
-                    bindings.drain(..).map(|binding| (binding.contact, BindingChange::Removed));
-                changes.extend(gone);
+                changes.extend(
+                    bindings.drain(..).map(|binding| gone(binding, BindingChange::Removed)),
+                );
             }
             Wanted::These(these) => {
                 these.into_iter().for_each(|new| put(now, &mut bindings, new, &mut changes));
@@ -204,7 +206,7 @@ impl Registrar {
             .into_iter()
             .partition(|binding| now < binding.expires);
         self.keep(id, &name, kept);
-        let expired = over.into_iter().map(|binding| (binding.contact, BindingChange::Expired));
+        let expired = over.into_iter().map(|binding| gone(binding, BindingChange::Expired));
         Some((name, expired.collect()))
     }
 
@@ -224,23 +226,32 @@ impl Registrar {
     }
 }
 
-/// Adds or refreshes a binding; one whose time is over already is removed.
+/// Adds or renews a binding; one whose time is over already is removed. Contacts that are spelled
+/// otherwise may be the same (RFC 3261 §19.1.4), and one may be the same as several: it takes the
+/// place of all, for it is as it spells itself that it is called.
 fn put(now: Instant, bindings: &mut Vec<Binding>, new: Binding, changes: &mut Changes) {
-    let (old, removes) =
-        (bindings.iter().position(|binding| binding.is_same_contact(&new)), new.expires <= now);
-    match (old, removes) {
-        (Some(at), false) => bindings[at] = new,
-        (Some(at), true) => changes.push((bindings.remove(at).contact, BindingChange::Removed)),
-        (None, true) => {}
-        (None, false) => {
-            let first = bindings.iter().enumerate().min_by_key(|(_, binding)| binding.expires);
-            if let Some((at, _)) = first.filter(|_| bindings.len() >= MAX_CONTACTS) {
-                changes.push((bindings.remove(at).contact, BindingChange::Removed));
-            }
-            changes.push((new.contact.clone(), BindingChange::Registered));
-            bindings.push(new);
-        }
+    let left = new.expires.saturating_duration_since(now);
+    let place = bindings.iter().position(|binding| binding.is_same_contact(&new));
+    let same = bindings.extract_if(.., |binding| binding.is_same_contact(&new));
+    let (renewed, others): (Vec<_>, Vec<_>) =
+        same.partition(|binding| binding.contact == new.contact && !left.is_zero());
+    changes.extend(others.into_iter().map(|binding| gone(binding, BindingChange::Removed)));
+    if left.is_zero() {
+        return;
     }
+    let first = bindings.iter().enumerate().min_by_key(|(_, binding)| binding.expires);
+    if let Some((at, _)) = first.filter(|_| bindings.len() >= MAX_CONTACTS) {
+        changes.push(gone(bindings.remove(at), BindingChange::Removed));
+    }
+    let change =
+        if renewed.is_empty() { BindingChange::Registered } else { BindingChange::Renewed };
+    changes.push((new.contact.clone(), change, left));
+    bindings.insert(place.unwrap_or(bindings.len()), new);
+}
+
+/// A binding is no more.
+fn gone(binding: Binding, change: BindingChange) -> (Arc<str>, BindingChange, Duration) {
+    (binding.contact, change, Duration::ZERO)
 }
 
 /// The user that a URI of ours names: its user part without escapes.

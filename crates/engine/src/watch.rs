@@ -181,7 +181,7 @@ impl Call {
             call_id: self.call_id.clone(),
             stage: match self.state {
                 State::Calling(_) => Stage::Calling,
-                State::Joining | State::Answered => Stage::Answered,
+                State::Joining { .. } | State::Answered => Stage::Answered,
                 State::Established => Stage::Established,
                 State::Ending => Stage::Ending,
             },

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use engine::phone::{Answer, Notify, OnOffer, OnRefer, Phone};
 use engine::{CommandId, Config, Mode, Side, Step, Target};
+use sip::{Message, Method};
 use world::{CALLEE, CALLER, Fate, World, transfers};
 
 #[test]
@@ -19,26 +20,83 @@ fn whatever_happens_every_command_ends_once_and_nothing_is_left() {
     }
     let seeds =
         std::env::var("SEEDS").map_or(20_000, |seeds| seeds.parse().expect("SEEDS is a number"));
-    let (mut outcomes, mut changes, mut moved) = ([0_u64; 2], [0_u64; 2], 0_u64);
-    for seed in 0..seeds {
+    let workers = std::thread::available_parallelism().map_or(1, |workers| workers.get() as u64);
+    let mut all = Tally::default();
+    std::thread::scope(|scope| {
+        let work = |first| scope.spawn(move || tally((first..seeds).step_by(workers as usize)));
+        let working: Vec<_> = (0..workers).map(work).collect();
+        for worker in working {
+            all.add(&worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+    });
+    let Tally { failed, succeeded, held, unheld, moved, updated } = all;
+    println!("{seeds} seeds: {succeeded} commands succeeded, {failed} failed");
+    println!("{held} legs put on hold, {unheld} taken back");
+    println!("{moved} parties became another one, {updated} took an offer in an UPDATE early");
+    // A simulation in which everything fails, or nothing does, tests little.
+    assert!(succeeded.min(failed) * 10 > seeds, "lopsided: {succeeded} well, {failed} failed");
+    assert!(held.min(unheld) * 50 > seeds, "nobody is held: {held}, {unheld}");
+    assert!(moved * 50 > seeds, "nobody is transferred: {moved}");
+    assert!(updated * 50 > seeds, "no early offer is passed on: {updated}");
+}
+
+/// What happened in some runs.
+#[derive(Default)]
+struct Tally {
+    /// Commands.
+    failed: u64,
+    succeeded: u64,
+    /// Legs, by commands.
+    held: u64,
+    unheld: u64,
+    /// Parties that became another one.
+    moved: u64,
+    /// Offers in UPDATEs that were taken before the call was answered.
+    updated: u64,
+}
+
+impl Tally {
+    fn add(&mut self, other: &Self) {
+        let Self { failed, succeeded, held, unheld, moved, updated } = other;
+        self.failed += failed;
+        self.succeeded += succeeded;
+        self.held += held;
+        self.unheld += unheld;
+        self.moved += moved;
+        self.updated += updated;
+    }
+}
+
+fn tally(seeds: impl Iterator<Item = u64>) -> Tally {
+    let mut tally = Tally::default();
+    for seed in seeds {
         let world =
             std::panic::catch_unwind(|| run(seed)).unwrap_or_else(|_| panic!("SEED={seed}"));
-        for result in world.done.values() {
-            outcomes[usize::from(result.is_ok())] += 1;
-        }
-        moved += world.transferred;
-        for (_, step, _) in &world.progress {
-            changes[0] += u64::from(*step == Step::Held);
-            changes[1] += u64::from(*step == Step::Unheld);
-        }
+        let steps = |wanted| world.progress.iter().filter(|(_, step, _)| *step == wanted).count();
+        let succeeded = world.done.values().filter(|result| result.is_ok()).count();
+        tally.add(&Tally {
+            failed: (world.done.len() - succeeded) as u64,
+            succeeded: succeeded as u64,
+            held: steps(Step::Held) as u64,
+            unheld: steps(Step::Unheld) as u64,
+            moved: world.transferred,
+            updated: updates(&world),
+        });
     }
-    println!("{seeds} seeds: {} commands succeeded, {} failed", outcomes[1], outcomes[0]);
-    println!("{} legs put on hold, {} taken back", changes[0], changes[1]);
-    println!("{moved} parties became another one");
-    // A simulation in which everything fails, or nothing does, tests little.
-    assert!(outcomes.iter().all(|count| *count * 10 > seeds), "lopsided: {outcomes:?}");
-    assert!(changes.iter().all(|count| *count * 50 > seeds), "nobody is held: {changes:?}");
-    assert!(moved * 50 > seeds, "nobody is transferred: {moved}");
+    tally
+}
+
+/// How many offers in UPDATEs the engine has passed on before the call was answered, and were taken:
+/// in established calls it sends re-INVITEs.
+fn updates(world: &World) -> u64 {
+    let is_taken = |(from, message): &&(usize, Message)| {
+        matches!(message, Message::Response(response)
+            if *from != 0
+                && response.status == 200
+                && response.cseq().method == Method::Update
+                && !response.body().is_empty())
+    };
+    world.sent.iter().filter(is_taken).count() as u64
 }
 
 /// SplitMix64: small, and the same everywhere.
@@ -105,6 +163,10 @@ fn run(seed: u64) -> World {
     }
     for _ in 0..1 + random.below(8) {
         act(&mut world, &mut random, &mut commands);
+        if random.one_in(16) {
+            let time = random.pick(&[3000, 40_000, 400_000]);
+            world.suspend(random.millis(time), random.one_in(2));
+        }
         let pause = if random.one_in(3) { random.millis(40_000) } else { random.millis(300) };
         world.run_for(pause);
     }
@@ -112,12 +174,19 @@ fn run(seed: u64) -> World {
     world
 }
 
-/// Lets refusals send the caller elsewhere, and one phone be behind NAT, or does none of it.
+/// Lets refusals send the caller elsewhere, a phone be behind NAT, and phones insist on reliable
+/// provisional answers, or does none of it.
 fn rewrite(world: &mut World, random: &mut Random) {
     let moved = random.one_in(3).then(|| world.phones[random.below(3) as usize].uri());
     let inside = random.one_in(4).then(|| random.below(3) as usize + 1);
+    let requires = world.phones.iter().map(|phone| phone.behaviour.reliable && random.one_in(3));
+    let requires: Vec<bool> = std::iter::once(false).chain(requires).collect();
     world.rewrite = Some(Box::new(move |from, _, text| {
         let mut text = text.to_owned();
+        let is_call = text.starts_with("INVITE") && text.contains(", 100rel\r\n");
+        if is_call && requires[from] {
+            text = text.replacen("CSeq:", "Require: 100rel\r\nCSeq:", 1);
+        }
         if let Some(contact) = moved.as_ref().filter(|_| text.starts_with("SIP/2.0 302")) {
             text = text.replacen("CSeq:", &format!("Contact: <{contact}>\r\nCSeq:"), 1);
         }
@@ -183,7 +252,8 @@ fn network(random: &mut Random) -> world::Network {
 /// One thing that somebody does.
 fn act(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
     let phone = random.below(3) as usize;
-    match random.below(20) {
+    match random.below(22) {
+        20 | 21 => world.update(phone, random.one_in(2)),
         16..=19 => transfer(world, random, commands),
         0..=4 => {
             let mode = random.pick(&[Mode::Auto, Mode::Refer, Mode::Bridge]);
@@ -208,7 +278,10 @@ fn act(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
         5 => {
             let to = &world.phones[random.below(3) as usize];
             let to = if random.one_in(2) { to.uri() } else { to.aor() };
-            world.dial(phone, &to);
+            match random.one_in(3) {
+                true => world.dial_without_offer(phone, &to),
+                false => world.dial(phone, &to),
+            }
         }
         12 | 13 => world.register(phone, random.pick(&[0, 60, 600, 3600, 1, 1_000_000])),
         6 => world.hang_up(phone),
@@ -282,7 +355,7 @@ fn hold(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
     }
 }
 
-/// Two phones that want to talk, and much that happens while they do.
+/// Two phones that want to talk, and much that happens while they do, or before they do.
 fn talk(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
     for phone in [CALLER, CALLEE] {
         world.phones[phone].behaviour.answer = Answer::After(random.millis(500));
@@ -293,11 +366,15 @@ fn talk(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
         let callee = world.phones[CALLEE].uri();
         world.dial(CALLER, &callee);
     }
+    if random.one_in(2) {
+        early(world, random);
+    }
     world.run_for(Duration::from_secs(15));
     for _ in 0..2 + random.below(8) {
         let phone = random.below(2) as usize;
-        match random.below(8) {
+        match random.below(10) {
             0 => world.hold(phone, random.one_in(2)),
+            8 | 9 => world.update(phone, random.one_in(2)),
             1 => world.ask_for_offer(phone),
             2 => {
                 let refusal = OnOffer::Refuse(random.pick(&[488, 491, 500]));
@@ -307,6 +384,28 @@ fn talk(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
         }
         let pause = random.pick(&[50, 400, 10_000]);
         world.run_for(random.millis(pause));
+    }
+}
+
+/// Two phones that exchange descriptions before the call is answered, and after.
+fn early(world: &mut World, random: &mut Random) {
+    for phone in [CALLER, CALLEE] {
+        world.phones[phone].behaviour.reliable = true;
+        world.phones[phone].behaviour.early_media = true;
+        world.phones[phone].behaviour.answer = Answer::After(random.millis(6000));
+    }
+    let callee = world.phones[CALLEE].uri();
+    match random.one_in(2) {
+        true => world.dial_without_offer(CALLER, &callee),
+        false => world.dial(CALLER, &callee),
+    }
+    for _ in 0..1 + random.below(5) {
+        world.run_for(random.millis(1500));
+        let phone = random.pick(&[CALLER, CALLEE]);
+        match random.below(4) {
+            0 => world.hold(phone, random.one_in(2)),
+            _ => world.update(phone, random.one_in(2)),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! word on each call, by its id, has the table of all calls.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::event::Side;
 use super::param::{CallId, SipUri};
@@ -19,7 +19,7 @@ pub struct CallEvent {
 }
 
 /// What can happen to a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CallChange {
     /// It is here, and the callee is about to be called.
     Created,
@@ -44,7 +44,7 @@ pub enum CallChange {
 }
 
 /// A call between two parties.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
     /// Names it in this server, where a Call-ID may name several calls. Commands take it, too.
     pub id: CallId,
@@ -61,7 +61,7 @@ pub struct Call {
 }
 
 /// Where a call stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// The callee is called.
@@ -75,7 +75,7 @@ pub enum Stage {
 }
 
 /// A party of a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Party {
     /// Its URI; `None` when a phone named itself by something else.
     pub uri: Option<SipUri>,
@@ -88,7 +88,7 @@ pub struct Party {
 }
 
 /// How far a party got on its way into a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reached {
     /// It calls, or is called.
@@ -102,7 +102,7 @@ pub enum Reached {
 }
 
 /// Why a call is taken down.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
     /// Who ended it.
     pub by: EndedBy,
@@ -113,7 +113,7 @@ pub struct Ending {
 }
 
 /// Who ended a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EndedBy {
     /// A party: it hung up, refused, did not answer or went away.
     Party(Side),
@@ -123,6 +123,9 @@ pub enum EndedBy {
     Transfer,
     /// The server, at one of its limits or for a bug.
     Server,
+    /// The end of the server: one that was started later knows nothing more of the call. Its phones
+    /// may still talk.
+    Restart,
 }
 
 impl Call {

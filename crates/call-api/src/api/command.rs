@@ -3,6 +3,9 @@
 //! A command's doc comment is its manual entry. The set is closed: a new command is a struct with
 //! its parameters, a variant of [`Command`] and an arm in [`Invocation::parse`]; the compiler then
 //! lists the backends that must answer it.
+//!
+//! Commands are serialized for nothing but their fingerprints (`server::retries`), which outlive the
+//! server: an option that is new is left out of them when it is not given.
 
 use std::time::Duration;
 
@@ -21,7 +24,7 @@ use super::schema::Milliseconds;
 /// Start a call between two participants (RFC 5359 §2.18, click to dial).
 ///
 /// The caller's phone rings first; once it is answered, the callee is called.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct CallStart {
     /// Who is called first.
     pub caller: SipUri,
@@ -31,8 +34,10 @@ pub struct CallStart {
     #[schemars(default)]
     pub mode: Mode,
     /// The identity that the caller's phone shows; the callee's when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<SipUri>,
     /// The name beside that identity.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub display: Option<DisplayName>,
     /// Added to the INVITEs to both.
     #[schemars(default)]
@@ -42,6 +47,7 @@ pub struct CallStart {
     pub auto_answer: bool,
     /// The command fails with `timeout` when it has not succeeded by then.
     #[schemars(rename = "timeout_ms", with = "Option<Milliseconds>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
 
@@ -52,7 +58,7 @@ pub struct CallStart {
 ///
 /// Fails with `invalid_state` when the call is not established, or when another command changes it
 /// just then.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct CallBlindTransfer {
     /// SIP Call-ID of the call.
     pub callid: CallId,
@@ -68,6 +74,7 @@ pub struct CallBlindTransfer {
     pub headers: ExtraHeaders,
     /// The command fails with `timeout` when it has not succeeded by then.
     #[schemars(rename = "timeout_ms", with = "Option<Milliseconds>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
 
@@ -78,7 +85,7 @@ pub struct CallBlindTransfer {
 ///
 /// Fails with `invalid_state` when one of the calls is not established, when another command changes
 /// it just then, when the two are one call, or when the two parties are the same phone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct CallAttendedTransfer {
     /// SIP Call-ID of the first call. Also spelled `callidA`.
     pub callid_a: CallId,
@@ -89,6 +96,7 @@ pub struct CallAttendedTransfer {
     /// The party of it that the first one is to talk to. Also spelled `legB`.
     pub leg_b: Side,
     /// Where a phone calls that party; at its own address when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub destination: Option<SipUri>,
     /// How the two get to talk.
     #[schemars(default)]
@@ -98,11 +106,12 @@ pub struct CallAttendedTransfer {
     pub headers: ExtraHeaders,
     /// The command fails with `timeout` when it has not succeeded by then.
     #[schemars(rename = "timeout_ms", with = "Option<Milliseconds>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
 
 /// How two parties are joined.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, JsonSchema, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// REFER when the phone can do it, else a bridge.
@@ -123,14 +132,16 @@ pub enum Mode {
 ///
 /// A party that is on hold already is left as it is. Fails with `invalid_state` when that leaves
 /// nobody, when the call is not established, or when another command changes it just then.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct CallHold {
     /// SIP Call-ID of the call.
     pub callid: CallId,
     /// The party that is put on hold; both when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub leg: Option<Side>,
     /// The command fails with `timeout` when it has not succeeded by then.
     #[schemars(rename = "timeout_ms", with = "Option<Milliseconds>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
 
@@ -138,29 +149,32 @@ pub struct CallHold {
 ///
 /// Ends what `CallHold` began, by the same means and with the same rules; a hold that a phone's
 /// user asked for is the phone's to end.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct CallUnHold {
     /// SIP Call-ID of the call.
     pub callid: CallId,
     /// The party that is taken back; both when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub leg: Option<Side>,
     /// The command fails with `timeout` when it has not succeeded by then.
     #[schemars(rename = "timeout_ms", with = "Option<Milliseconds>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
 
 /// Terminate an ongoing call: both parties are hung up.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct CallEnd {
     /// SIP Call-ID of the call.
     pub callid: CallId,
     /// The command fails with `timeout` when it has not succeeded by then.
     #[schemars(rename = "timeout_ms", with = "Option<Milliseconds>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
 
 /// Send the parameters back, whatever they are: a test of the way there and back.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct Echo {
     /// As the client sent them: an object, a list, or `null` when there were none.
     #[schemars(skip)]
@@ -168,7 +182,7 @@ pub struct Echo {
 }
 
 /// What a client can ask for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Command {
     /// See [`CallStart`].
     CallStart(CallStart),
@@ -209,6 +223,15 @@ impl Command {
             Self::CallUnHold(_) => "CallUnHold",
             Self::CallEnd(_) => "CallEnd",
             Self::Echo(_) => "Echo",
+        }
+    }
+
+    /// Whether it has somebody called.
+    #[must_use]
+    pub fn places_a_call(&self) -> bool {
+        match self {
+            Self::CallStart(_) | Self::CallBlindTransfer(_) | Self::CallAttendedTransfer(_) => true,
+            Self::CallHold(_) | Self::CallUnHold(_) | Self::CallEnd(_) | Self::Echo(_) => false,
         }
     }
 

@@ -8,7 +8,7 @@
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One row of the table of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -121,7 +121,7 @@ impl fmt::Display for RequestError {
 impl std::error::Error for RequestError {}
 
 /// Who answered with a failure, or did not answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
     /// The party that is called first.
@@ -146,7 +146,7 @@ impl fmt::Display for Origin {
 }
 
 /// How a started command failed. The strings are for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CommandError {
     /// There is no such call or leg.
     NotFound(String),
@@ -170,12 +170,21 @@ pub enum CommandError {
         /// The cause in the Reason header (RFC 3326), when there was one.
         q850: Option<u8>,
     },
+    /// `origin` did not do its part, and nobody says with which SIP status.
+    Declined {
+        /// Who.
+        origin: Origin,
+        /// What it did, as in "callee: …".
+        what: String,
+    },
     /// The backend cannot do this.
     Unsupported(String),
     /// The proxy behind the backend cannot be reached.
     BackendUnavailable(String),
     /// The server shuts down before the command could finish.
     Draining,
+    /// The server was gone before the command had ended, and is back.
+    Restarted,
     /// The backend is at one of its limits.
     RateLimited(String),
     /// A bug of ours.
@@ -190,10 +199,10 @@ impl CommandError {
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::InvalidState(_) => ErrorKind::InvalidState,
             Self::Timeout { .. } => ErrorKind::Timeout,
-            Self::Sip { .. } => ErrorKind::SipFailure,
+            Self::Sip { .. } | Self::Declined { .. } => ErrorKind::SipFailure,
             Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::BackendUnavailable(_) => ErrorKind::BackendUnavailable,
-            Self::Draining => ErrorKind::Draining,
+            Self::Draining | Self::Restarted => ErrorKind::Draining,
             Self::RateLimited(_) => ErrorKind::RateLimited,
             Self::Internal(_) => ErrorKind::Internal,
         }
@@ -211,7 +220,11 @@ impl fmt::Display for CommandError {
             | Self::Internal(what) => f.write_str(what),
             Self::Timeout { origin } => write!(f, "{origin}: no answer in time"),
             Self::Sip { origin, code, reason, .. } => write!(f, "{origin}: {code} {reason}"),
+            Self::Declined { origin, what } => write!(f, "{origin}: {what}"),
             Self::Draining => f.write_str("the server is shutting down"),
+            Self::Restarted => f.write_str(
+                "the server was restarted before the command had ended: what it had set up is lost",
+            ),
         }
     }
 }

@@ -3,13 +3,13 @@
 //! Events are typed: their names and members on the wire are given in `server::dialect`.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::param::{CallId, SipUri};
 
 /// One of the two parties of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
     /// The party that is called first.
@@ -30,7 +30,7 @@ impl Side {
 }
 
 /// Something that happened while a command ran.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// What happened.
     pub kind: EventKind,
@@ -69,7 +69,7 @@ impl Event {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum EventKind {
     /// A party answered.
     Answered,
@@ -93,6 +93,7 @@ pub enum EventKind {
     /// What `Echo` was sent.
     Reply {
         /// The parameters as they came.
+        #[serde(with = "as_text")]
         params: Value,
     },
 }
@@ -113,8 +114,23 @@ impl EventKind {
     }
 }
 
+/// Any JSON as a string of its text, for it may be nested as deeply as a parser goes.
+mod as_text {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+    use serde_json::Value;
+
+    pub(super) fn serialize<S: Serializer>(value: &Value, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Value, D::Error> {
+        serde_json::from_str(&String::deserialize(from)?).map_err(D::Error::custom)
+    }
+}
+
 /// What a command that succeeded leaves behind.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
     /// The call that now stands, for commands that make one.
     pub callid: Option<CallId>,

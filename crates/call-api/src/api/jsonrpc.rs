@@ -2,7 +2,7 @@
 //!
 //! Follows the specification of 2013-01-04: batches (§6), notifications (§4.1), and the three
 //! errors that belong to the envelope, not to a command: not JSON, not a request, an empty batch.
-//! Nesting is bounded by the JSON parser (128 levels), so no text can exhaust the stack.
+//! Nesting is bounded before anything is parsed, so no text can exhaust the stack.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -11,6 +11,9 @@ use super::error::{ErrorKind, RequestError};
 
 /// The most requests in one batch.
 pub const MAX_BATCH: usize = 1000;
+
+/// The most levels of nesting that the parser takes.
+pub const MAX_DEPTH: u32 = 127;
 
 /// The `id` of a request: a string, a number or `null`, sent back as it came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -70,10 +73,15 @@ pub enum Incoming {
     Batch(Vec<Result<Request, Refusal>>),
 }
 
-/// Reads one message. Never fails: what cannot be read becomes a [`Refusal`].
+/// Reads one message of at most `depth` levels, which is at most [`MAX_DEPTH`]. Never fails: what
+/// cannot be read becomes a [`Refusal`].
 #[must_use]
-pub fn parse(text: &str) -> Incoming {
+pub fn parse(text: &str, depth: u32) -> Incoming {
     let refuse = |error| Incoming::Single(Err(Refusal { id: RequestId::NULL, error }));
+    if nests_deeper(text, depth) {
+        let message = format!("nested more than {depth} levels deep");
+        return refuse(RequestError::new(ErrorKind::ParseError, message));
+    }
     match serde_json::from_str(text) {
         Err(error) => {
             refuse(RequestError::new(ErrorKind::ParseError, format!("not JSON: {error}")))
@@ -112,6 +120,26 @@ pub fn error(id: &RequestId, error: &RequestError) -> String {
         "data": {"kind": error.kind.name()},
     });
     serde_json::json!({"jsonrpc": "2.0", "id": id, "error": body}).to_string()
+}
+
+/// Whether lists and objects in a JSON text nest deeper than so many levels. Of other texts it may say
+/// either.
+fn nests_deeper(text: &str, depth: u32) -> bool {
+    let (mut level, mut in_string, mut escaped) = (0_u32, false, false);
+    for byte in text.bytes() {
+        match (byte, in_string) {
+            _ if escaped => escaped = false,
+            (b'"', _) => in_string = !in_string,
+            (b'\\', true) => escaped = true,
+            (b'[' | b'{', false) => level += 1,
+            (b']' | b'}', false) => level = level.saturating_sub(1),
+            _ => {}
+        }
+        if level > depth {
+            return true;
+        }
+    }
+    false
 }
 
 fn request(value: Value) -> Result<Request, Refusal> {
@@ -156,7 +184,7 @@ mod tests {
     fn an_id_comes_back_as_it_was_sent() {
         for id in ["null", "\"831717ed97e5\"", "0", "-7", "1.5", "18446744073709551615"] {
             let text = format!(r#"{{"jsonrpc":"2.0","method":"x","id":{id}}}"#);
-            let Incoming::Single(Ok(request)) = parse(&text) else { panic!("{id}") };
+            let Incoming::Single(Ok(request)) = parse(&text, MAX_DEPTH) else { panic!("{id}") };
             assert_eq!(serde_json::to_string(&request.id).unwrap(), id);
         }
     }
@@ -165,7 +193,7 @@ mod tests {
     fn an_id_that_could_not_come_back_is_refused() {
         for id in ["true", "[1]", "{}", "184467440737095516150", "1e300"] {
             let text = format!(r#"{{"jsonrpc":"2.0","method":"x","id":{id}}}"#);
-            let Incoming::Single(Err(refusal)) = parse(&text) else { panic!("{id}") };
+            let Incoming::Single(Err(refusal)) = parse(&text, MAX_DEPTH) else { panic!("{id}") };
             assert_eq!(
                 (refusal.id, refusal.error.kind),
                 (RequestId::NULL, ErrorKind::InvalidRequest),
@@ -181,8 +209,26 @@ mod tests {
             r#"{"a":"#.repeat(10_000),
             "[".repeat(30_000) + &"]".repeat(30_000),
         ] {
-            let Incoming::Single(Err(refusal)) = parse(&text) else { panic!("accepted") };
+            let Incoming::Single(Err(refusal)) = parse(&text, MAX_DEPTH) else {
+                panic!("accepted")
+            };
             assert_eq!(refusal.error.kind, ErrorKind::ParseError);
+        }
+    }
+
+    #[test]
+    fn what_nests_to_the_limit_is_read_and_one_level_more_is_not() {
+        // The request and its params are two levels.
+        let nested = |depth: usize| {
+            let (open, close) = ("[".repeat(depth - 2), "]".repeat(depth - 2));
+            format!(r#"{{"jsonrpc":"2.0","method":"Echo","params":{{"x\\\"[[[[":{open}{close}}}}}"#)
+        };
+        for depth in [8, MAX_DEPTH] {
+            assert!(matches!(parse(&nested(depth as usize), depth), Incoming::Single(Ok(_))));
+            let Incoming::Single(Err(refusal)) = parse(&nested(depth as usize + 1), depth) else {
+                panic!("accepted at {depth}")
+            };
+            assert_eq!(refusal.error.message, format!("nested more than {depth} levels deep"));
         }
     }
 
@@ -190,8 +236,8 @@ mod tests {
     fn a_batch_has_a_bound() {
         let batch = |size| format!("[{}]", vec!["1"; size].join(","));
         assert!(
-            matches!(parse(&batch(MAX_BATCH)), Incoming::Batch(requests) if requests.len() == MAX_BATCH)
+            matches!(parse(&batch(MAX_BATCH), MAX_DEPTH), Incoming::Batch(requests) if requests.len() == MAX_BATCH)
         );
-        assert!(matches!(parse(&batch(MAX_BATCH + 1)), Incoming::Single(Err(_))));
+        assert!(matches!(parse(&batch(MAX_BATCH + 1), MAX_DEPTH), Incoming::Single(Err(_))));
     }
 }

@@ -11,6 +11,7 @@ pub mod event;
 pub mod jsonrpc;
 pub mod manual;
 pub mod param;
+pub mod pattern;
 pub mod query;
 pub mod registration;
 mod schema;
@@ -23,5 +24,6 @@ pub use command::{
 pub use error::{CommandError, ErrorKind, Origin, RequestError};
 pub use event::{Done, Event, EventKind, Side};
 pub use param::{CallId, CommandId, DisplayName, ExtraHeaders, SipUri};
+pub use pattern::UriPattern;
 pub use query::{Cursor, Filter, Query, Subscribe};
 pub use registration::{Registration, RegistrationChange, RegistrationEvent};

@@ -8,15 +8,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::error::{ErrorKind, RequestError};
 
 /// A `sip:` or `sips:` URI with a host (RFC 3261 §19.1), ASCII, at most [`SipUri::MAX_LENGTH`]
 /// characters.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct SipUri(String);
 
 impl SipUri {
@@ -45,8 +45,8 @@ impl SipUri {
 }
 
 /// A SIP Call-ID (RFC 3261 §8.1.1.4): 1 to [`CallId::MAX_LENGTH`] visible ASCII characters.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct CallId(String);
 
 impl CallId {
@@ -68,8 +68,8 @@ impl CallId {
 }
 
 /// Names a started command: 1 to [`CommandId::MAX_LENGTH`] printable characters.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct CommandId(String);
 
 impl CommandId {
@@ -95,6 +95,23 @@ impl CommandId {
         &self.0
     }
 }
+
+/// What the server has written down itself is read back with the same care.
+macro_rules! read_back {
+    ($type:ident, $what:literal) => {
+        impl TryFrom<String> for $type {
+            type Error = &'static str;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                Self::parse(&text).ok_or(concat!("not ", $what))
+            }
+        }
+    };
+}
+
+read_back!(SipUri, "a SIP URI");
+read_back!(CallId, "a Call-ID");
+read_back!(CommandId, "a cmd_id");
 
 /// The name a phone shows: at most [`DisplayName::MAX_LENGTH`] characters, none of them a control
 /// character.
@@ -123,7 +140,8 @@ impl DisplayName {
 /// Headers that a client adds to the INVITEs of a call: at most [`ExtraHeaders::MAX`], each with a
 /// value of at most [`ExtraHeaders::MAX_VALUE`] bytes. Only such as are meant for the other end: a
 /// dialog's own are not the client's to write.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
 pub struct ExtraHeaders(Vec<(String, String)>);
 
 impl ExtraHeaders {
@@ -139,6 +157,19 @@ impl ExtraHeaders {
         let fits =
             headers.len() <= Self::MAX && headers.iter().all(|(name, value)| is_extra(name, value));
         fits.then_some(Self(headers))
+    }
+
+    /// Whether one of them says who calls.
+    #[must_use]
+    pub fn name_a_caller(&self) -> bool {
+        use sip::Name;
+        self.0.iter().any(|(name, _)| match Name::parse(name.as_bytes()) {
+            Name::PAssertedIdentity
+            | Name::PPreferredIdentity
+            | Name::Diversion
+            | Name::HistoryInfo => true,
+            _ => name.eq_ignore_ascii_case("Remote-Party-ID"),
+        })
     }
 
     /// Names and values, in the order of their names.

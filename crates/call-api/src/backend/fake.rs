@@ -3,8 +3,8 @@
 //! Calls succeed at once, unless the user part of `caller` or `callee` says otherwise: `sip:busy@…`
 //! is busy, `sip:silent@…` never answers, and so on (see `fault`). `sip:hang@…` hangs until
 //! [`Fake::release`], and `sip:panic@…` is a bug. Every call but `unknown` is known, can be held and
-//! taken back, transferred and ended; `held` is on hold already. A transfer fails as the user part of
-//! its destination says.
+//! taken back, transferred and ended; `held` is on hold already, of `half-held` only the caller. A
+//! transfer fails as the user part of its destination says.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -99,7 +99,9 @@ impl Backend for Fake {
                     change(&hold.callid, hold.leg, &EventKind::Held, &progress)
                 }
                 Command::CallUnHold(unhold) => {
-                    change(&unhold.callid, unhold.leg, &EventKind::Unheld, &progress)
+                    let half = unhold.callid.as_str() == "half-held";
+                    let leg = unhold.leg.or(half.then_some(Side::Caller));
+                    change(&unhold.callid, leg, &EventKind::Unheld, &progress)
                 }
                 Command::CallEnd(end) if end.callid.as_str() == "unknown" => {
                     Err(CommandError::NotFound("no call with this Call-ID".to_owned()))

@@ -7,6 +7,7 @@
 
 pub mod embedded;
 pub mod fake;
+pub mod opensips;
 
 use std::io;
 use std::pin::Pin;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use self::embedded::Embedded;
+use self::opensips::OpenSips;
 use crate::api::{CallEvent, Command, CommandError, Done, Event, RegistrationEvent};
 use crate::config::Config;
 
@@ -24,6 +26,9 @@ use crate::config::Config;
 ///
 /// When its sockets cannot be bound, or its users cannot be read.
 pub async fn connect(config: &Config, sink: Arc<dyn EventSink>) -> io::Result<Arc<dyn Backend>> {
+    if !config.mi.proxies().is_empty() {
+        return Ok(Arc::new(OpenSips::connect(config, sink).await?));
+    }
     let udp = embedded::Udp::listen(&config.sip.listen).await?;
     Ok(Arc::new(Embedded::start(udp, embedded::Settings::of(&config.sip)?, sink)?))
 }

@@ -13,12 +13,16 @@ use std::sync::Arc;
 
 use call_api::args::with_two_dashes;
 use call_api::backend::embedded::users;
+use call_api::backend::opensips::OpenSips;
 use call_api::config::{self, Config, Loaded, Log};
-use call_api::server::journal::Journal;
-use call_api::{backend, demo, server, telemetry};
+use call_api::server::access::token::Entry;
+use call_api::server::journal::{self, Journal};
+use call_api::server::{Door, Listener};
+use call_api::{backend, demo, server, systemd, telemetry};
 use clap::{Parser, Subcommand};
 use sip::digest::Algorithm;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tracing::level_filters::LevelFilter;
 
 /// Starts, watches and ends SIP calls for clients that speak JSON-RPC 2.0 over a WebSocket.
@@ -53,6 +57,14 @@ enum Mode {
         #[arg(long)]
         md5: bool,
     },
+    /// Make an access token: prints its entry for the file `ws_server.tokens`, and the token, which is
+    /// nowhere else, to standard error.
+    Token {
+        /// Its name, as the audit log has it.
+        name: String,
+        #[command(flatten)]
+        entry: Entry,
+    },
     /// Run the server with three software phones, and place a call between two of them.
     Demo {
         /// Stop once that call is over.
@@ -74,13 +86,21 @@ async fn main() -> ExitCode {
             Err(error) => fail(&error),
         };
     }
+    if let Some(Mode::Token { name, entry }) = &args.mode {
+        return match print_token(name, entry) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        };
+    }
     let loaded = match config::load("call-api", args.config.clone(), std::env::vars()) {
         Ok(loaded) => loaded,
         Err(error) => return fail(&error),
     };
     let done = match (args.check, args.mode) {
         (true, _) => check(&loaded).await,
-        (false, None | Some(Mode::Serve | Mode::User { .. })) => serve(&loaded).await,
+        (false, None | Some(Mode::Serve | Mode::User { .. } | Mode::Token { .. })) => {
+            serve(&loaded).await
+        }
         (false, Some(Mode::Demo { once })) => run_demo(&loaded, once).await,
     };
     match done {
@@ -102,20 +122,29 @@ async fn serve(loaded: &Loaded) -> io::Result<()> {
     }
     let listener = server::bind(&config.ws_server).await?;
     let shutdown = stop_signal()?;
-    let journal = Arc::new(Journal::default());
+    let journal = Journal::start(&config.journal).await?;
     let backend = backend::connect(config, journal.clone()).await?;
     let address = listener.local_addr()?;
     tracing::info!(file = ?loaded.file, changes = ?config.changes(), "configured");
-    tracing::info!("clients: ws://{address}{}", config.ws_server.http_path);
-    tracing::info!("SIP: {}", sip_line(config));
-    server::serve(listener, config, backend, journal, shutdown).await;
+    tracing::info!("clients: {}://{address}{}", listener.scheme(), config.ws_server.http_path);
+    tracing::info!("access: {}", access_line(&listener));
+    tracing::info!("{}", calls_line(config));
+    let reload = reload_on_hangup(listener.door())?;
+    let service = systemd::ready();
+    let shutdown = async {
+        shutdown.await;
+        systemd::stopping();
+    };
+    server::serve(listener, config, backend, journal.clone(), shutdown).await;
+    journal.close().await;
+    drop((reload, service));
     tracing::info!("stopped");
     Ok(())
 }
 
 /// The log says only what goes wrong: the demo's own output shows the rest.
 async fn run_demo(Loaded { config, warnings, .. }: &Loaded, once: bool) -> io::Result<()> {
-    telemetry::init(&Log { file_path: None, level: LevelFilter::WARN })?;
+    telemetry::init(&Log { level: LevelFilter::WARN, ..Log::default() })?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     match demo::run(config, &mut io::stdout(), once, stop_signal()?).await {
         // Whoever read it has seen enough.
@@ -128,6 +157,13 @@ fn print_user(name: &str, realm: &str, md5: bool) -> io::Result<()> {
     let password = read_password()?;
     let algorithms: &[Algorithm] = if md5 { &[Algorithm::Md5] } else { &Algorithm::ALL };
     print!("{}", users::entry(name, realm, &password, algorithms)?);
+    Ok(())
+}
+
+fn print_token(name: &str, entry: &Entry) -> io::Result<()> {
+    let (lines, token) = entry.issue(name)?;
+    print!("{lines}");
+    eprintln!("{token}");
     Ok(())
 }
 
@@ -173,11 +209,36 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Where SIP is spoken, and where calls go.
-fn sip_line(config: &Config) -> String {
+/// Has tokens and certificate read again at each SIGHUP, until the result is dropped.
+fn reload_on_hangup(door: Arc<Door>) -> io::Result<JoinSet<()>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        while hangup.recv().await.is_some() {
+            match door.reload() {
+                Ok(()) => tracing::info!("tokens and certificate read again"),
+                Err(error) => tracing::error!(%error, "what was read before stays"),
+            }
+        }
+    });
+    Ok(task)
+}
+
+/// Who may use the API.
+fn access_line(listener: &Listener) -> String {
+    match listener.door().tokens() {
+        Some(tokens) => format!("with one of {tokens} tokens"),
+        None => "for everybody who reaches it".to_owned(),
+    }
+}
+
+/// Who makes the calls; where SIP is spoken, and where calls go.
+fn calls_line(config: &Config) -> String {
+    let proxies: Vec<_> = config.mi.proxies().iter().map(ToString::to_string).collect();
     match &config.sip.uri {
-        Some(uri) => format!("{}, every call goes to {uri}", config.sip.listen),
-        None => format!("{}, calls go to the host in their URI", config.sip.listen),
+        _ if !proxies.is_empty() => format!("calls: made by OpenSIPS at {}", proxies.join(", ")),
+        Some(uri) => format!("SIP: {}, every call goes to {uri}", config.sip.listen),
+        None => format!("SIP: {}, calls go to the host in their URI", config.sip.listen),
     }
 }
 
@@ -190,17 +251,36 @@ async fn check(Loaded { config, file, warnings }: &Loaded) -> io::Result<()> {
     config.changes().iter().for_each(|change| println!("  {change}"));
     warnings.iter().for_each(|warning| println!("warning: {warning}"));
     let listener = server::bind(ws_server).await?;
-    println!("clients: ws://{}{}", listener.local_addr()?, ws_server.http_path);
-    backend::connect(config, Arc::new(Journal::default())).await?;
-    println!("SIP: {}", sip_line(config));
-    match &config.sip.users {
-        Some(path) => println!("phones: those of the users in {}", path.display()),
-        None => println!("phones: any, when SIP is on loopback"),
+    let (scheme, address) = (listener.scheme(), listener.local_addr()?);
+    println!("clients: {scheme}://{address}{}", ws_server.http_path);
+    println!("access: {}", access_line(&listener));
+    journal::check(&config.journal)?;
+    let journal = Arc::new(Journal::default());
+    println!("{}", calls_line(config));
+    if config.mi.proxies().is_empty() {
+        backend::connect(config, journal).await?;
+        match &config.sip.users {
+            Some(path) => println!("phones: those of the users in {}", path.display()),
+            None => println!("phones: any, when SIP is on loopback"),
+        }
+    } else {
+        let (lines, is_good) = OpenSips::connect(config, journal).await?.report().await;
+        lines.iter().for_each(|line| println!("{line}"));
+        if !is_good {
+            return Err(io::Error::other("OpenSIPS is not as it has to be: see docs/opensips.md"));
+        }
+    }
+    match &config.journal.directory {
+        Some(path) => println!("journal: in {}", path.display()),
+        None => println!("journal: in memory"),
     }
     telemetry::check(log)?;
     match &log.file_path {
         Some(path) => println!("log: {} in {}", log.level, path.display()),
         None => println!("log: {} to standard error", log.level),
+    }
+    if let Some(path) = &log.audit_path {
+        println!("audit log: in {}", path.display());
     }
     Ok(())
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
-use super::{Config, ConfigError, Redirects, SipListen};
+use super::{Config, ConfigError, EventListen, MiUrl, Redirects, SipListen};
 use crate::api::SipUri;
+use crate::api::jsonrpc::MAX_DEPTH;
 
 /// One key.
 pub(super) struct Key {
@@ -62,21 +63,76 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         path: "ws_server.allow_remote",
-        doc: "Listen on an address that other machines reach. Whoever reaches the API can place calls.",
+        doc: "Listen without tokens on an address that other machines reach. Whoever reaches the API can place calls.",
         expected: "true or false",
         set: |config, value| value.parse().ok().map(|allow| config.ws_server.allow_remote = allow),
         show: |config| config.ws_server.allow_remote.to_string(),
     },
     Key {
+        path: "ws_server.tokens",
+        doc: "A file of access tokens, as `call-api token` writes it. Without it everybody who reaches the API may use it.",
+        expected: "a path such as /etc/call-api/tokens.yml",
+        set: |config, value| path(value).map(|path| config.ws_server.tokens = Some(path)),
+        show: |config| shown(config.ws_server.tokens.as_ref()),
+    },
+    Key {
+        path: "ws_server.origins",
+        doc: "Origins of web pages that may use the API beside those of its own host, with spaces between them.",
+        expected: "origins such as https://desk.example.com, with spaces between them",
+        set: |config, value| origins(value).map(|origins| config.ws_server.origins = origins),
+        show: |config| config.ws_server.origins.join(" "),
+    },
+    Key {
+        path: "ws_server.tls_certificate",
+        doc: "A certificate in PEM, those that vouch for it behind it. With it and tls_key the API is at wss://. Read again on SIGHUP.",
+        expected: "a path such as /etc/call-api/fullchain.pem",
+        set: |config, value| path(value).map(|path| config.ws_server.tls_certificate = Some(path)),
+        show: |config| shown(config.ws_server.tls_certificate.as_ref()),
+    },
+    Key {
+        path: "ws_server.tls_key",
+        doc: "The certificate's private key, in PEM.",
+        expected: "a path such as /etc/call-api/key.pem",
+        set: |config, value| path(value).map(|path| config.ws_server.tls_key = Some(path)),
+        show: |config| shown(config.ws_server.tls_key.as_ref()),
+    },
+    Key {
         path: "mi.url",
-        doc: "Management interface of a proxy. Not used: calls are made by this server itself.",
-        expected: "an address such as 127.0.0.1:8080",
-        set: |config, value| non_empty(value).map(|url| config.mi.url = Some(url)),
-        show: |config| config.mi.url.clone().unwrap_or_default(),
+        doc: "Management interface of an OpenSIPS that makes the calls: udp:HOST:PORT, unix:/PATH or http://HOST:PORT/mi. Without it this server makes them itself.",
+        expected: "an address such as 127.0.0.1:8080, unix:/run/opensips/mi.sock or http://127.0.0.1:8888/mi",
+        set: |config, value| MiUrl::parse(value).map(|url| config.mi.url = Some(url)),
+        show: |config| config.mi.url.as_ref().map_or(String::new(), ToString::to_string),
+    },
+    Key {
+        path: "mi.urls",
+        doc: "The same for several OpenSIPS, as a list.",
+        expected: "a list of addresses such as [127.0.0.1:8080, 127.0.0.2:8080]",
+        set: |config, value| MiUrl::parse_list(value).map(|urls| config.mi.urls = urls),
+        show: |config| config.mi.urls.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+    },
+    Key {
+        path: "mi.events",
+        doc: "Where OpenSIPS sends its events: udp:ADDRESS:PORT (event_datagram) or tcp:ADDRESS:PORT (event_stream). Without it a free UDP port of the address that OpenSIPS sees.",
+        expected: "udp:ADDRESS:PORT or tcp:ADDRESS:PORT such as udp:127.0.0.1:5070",
+        set: |config, value| {
+            EventListen::parse(value).map(|events| config.mi.events = Some(events))
+        },
+        show: |config| config.mi.events.as_ref().map_or(String::new(), ToString::to_string),
+    },
+    Key {
+        path: "mi.timeout_ms",
+        doc: "How long OpenSIPS may take to answer what it can answer at once. Then it counts as dead until it answers again.",
+        expected: "a number from 100 to 60000",
+        set: |config, value| {
+            let milliseconds = number(value, 100, 60_000)?;
+            config.mi.timeout = Duration::from_millis(milliseconds.into());
+            Some(())
+        },
+        show: |config| config.mi.timeout.as_millis().to_string(),
     },
     Key {
         path: "sip.uri",
-        doc: "The next hop of every call, such as sip:127.0.0.1:5080. Without it calls go to the host in their URI.",
+        doc: "The next hop of every call, such as sip:127.0.0.1:5080. Without it calls go to the host in their URI; with mi.url to port 5060 of its host.",
         expected: "a sip: URI such as sip:proxy.example.com (sips needs TLS, which is not spoken yet)",
         set: |config, value| next_hop(value).map(|uri| config.sip.uri = Some(uri)),
         show: |config| config.sip.uri.as_ref().map_or(String::new(), ToString::to_string),
@@ -125,23 +181,15 @@ pub(super) const KEYS: &[Key] = &[
         path: "sip.users",
         doc: "A file of users whose phones may register and call, as `call-api user` writes it. Without it all may, on loopback only.",
         expected: "a path such as /etc/call-api/users.yml",
-        set: |config, value| {
-            non_empty(value).map(|path| config.sip.users = Some(PathBuf::from(path)))
-        },
-        show: |config| {
-            config.sip.users.as_ref().map_or(String::new(), |path| path.display().to_string())
-        },
+        set: |config, value| path(value).map(|path| config.sip.users = Some(path)),
+        show: |config| shown(config.sip.users.as_ref()),
     },
     Key {
         path: "log.file_path",
         doc: "A file to append the log to. Without it the log goes to standard error.",
         expected: "a path such as /var/log/call-api.log",
-        set: |config, value| {
-            non_empty(value).map(|path| config.log.file_path = Some(PathBuf::from(path)))
-        },
-        show: |config| {
-            config.log.file_path.as_ref().map_or(String::new(), |path| path.display().to_string())
-        },
+        set: |config, value| path(value).map(|path| config.log.file_path = Some(path)),
+        show: |config| shown(config.log.file_path.as_ref()),
     },
     Key {
         path: "log.level",
@@ -151,6 +199,42 @@ pub(super) const KEYS: &[Key] = &[
         show: |config| config.log.level.to_string().to_uppercase(),
     },
     Key {
+        path: "log.audit_path",
+        doc: "A file to append the audit log to: who commanded what, one JSON object a line. Without it that is part of the log.",
+        expected: "a path such as /var/log/call-api-audit.log",
+        set: |config, value| path(value).map(|path| config.log.audit_path = Some(path)),
+        show: |config| shown(config.log.audit_path.as_ref()),
+    },
+    Key {
+        path: "journal.directory",
+        doc: "An existing directory, of this server alone, where events outlive it. Without it they are kept in memory.",
+        expected: "a path such as /var/lib/call-api",
+        set: |config, value| path(value).map(|path| config.journal.directory = Some(path)),
+        show: |config| shown(config.journal.directory.as_ref()),
+    },
+    Key {
+        path: "journal.max_age_seconds",
+        doc: "Events in the directory are dropped when they are older than this.",
+        expected: "a number from 60 to 31536000",
+        set: |config, value| {
+            let seconds = number(value, 60, 31_536_000)?;
+            config.journal.max_age = Duration::from_secs(seconds.into());
+            Some(())
+        },
+        show: |config| config.journal.max_age.as_secs().to_string(),
+    },
+    Key {
+        path: "journal.max_bytes",
+        doc: "The oldest events in the directory are dropped beyond this. The file gets about a third larger.",
+        expected: "a number from 1048576 to 1099511627776",
+        set: |config, value| {
+            let bytes = value.parse().ok().filter(|bytes| (1 << 20..=1 << 40).contains(bytes))?;
+            config.journal.max_bytes = bytes;
+            Some(())
+        },
+        show: |config| config.journal.max_bytes.to_string(),
+    },
+    Key {
         path: "limits.connections",
         doc: "Connections at a time. One more is closed at once.",
         expected: "a number from 1 to 1000000",
@@ -158,11 +242,43 @@ pub(super) const KEYS: &[Key] = &[
         show: |config| config.limits.connections.to_string(),
     },
     Key {
+        path: "limits.token_connections",
+        doc: "Connections at a time with one token, unless its entry in ws_server.tokens says otherwise.",
+        expected: "a number from 1 to 1000000",
+        set: |config, value| {
+            number(value, 1, 1_000_000).map(|n| config.limits.token_connections = n)
+        },
+        show: |config| config.limits.token_connections.to_string(),
+    },
+    Key {
         path: "limits.commands",
         doc: "Running commands at a time. One more is refused with rate_limited.",
         expected: "a number from 1 to 1000000",
         set: |config, value| number(value, 1, 1_000_000).map(|n| config.limits.commands = n),
         show: |config| config.limits.commands.to_string(),
+    },
+    Key {
+        path: "limits.connection_commands",
+        doc: "Running commands of one connection at a time. One more is refused with rate_limited.",
+        expected: "a number from 1 to 1000000",
+        set: |config, value| {
+            number(value, 1, 1_000_000).map(|n| config.limits.connection_commands = n)
+        },
+        show: |config| config.limits.connection_commands.to_string(),
+    },
+    Key {
+        path: "limits.token_commands",
+        doc: "Running commands at a time with one token, unless its entry in ws_server.tokens says otherwise.",
+        expected: "a number from 1 to 1000000",
+        set: |config, value| number(value, 1, 1_000_000).map(|n| config.limits.token_commands = n),
+        show: |config| config.limits.token_commands.to_string(),
+    },
+    Key {
+        path: "limits.subscriptions",
+        doc: "Subscriptions of one connection at a time. One more is refused with rate_limited.",
+        expected: "a number from 1 to 1000",
+        set: |config, value| number(value, 1, 1000).map(|n| config.limits.subscriptions = n),
+        show: |config| config.limits.subscriptions.to_string(),
     },
     Key {
         path: "limits.message_bytes",
@@ -174,6 +290,13 @@ pub(super) const KEYS: &[Key] = &[
         show: |config| config.limits.message_bytes.to_string(),
     },
     Key {
+        path: "limits.json_depth",
+        doc: "How many levels deep the lists and objects of a message may nest. A deeper one is no JSON (-32700).",
+        expected: "a number from 8 to 127",
+        set: |config, value| number(value, 8, MAX_DEPTH).map(|n| config.limits.json_depth = n),
+        show: |config| config.limits.json_depth.to_string(),
+    },
+    Key {
         path: "limits.queue_bytes",
         doc: "What may wait to be sent to one client, in bytes. Beyond it the client is disconnected.",
         expected: "a number from 65536 to 1073741824",
@@ -183,6 +306,20 @@ pub(super) const KEYS: &[Key] = &[
         show: |config| config.limits.queue_bytes.to_string(),
     },
     Key {
+        path: "limits.handshake_seconds",
+        doc: "How long a client may take for the TLS handshake, and then for the head of a request.",
+        expected: "a number from 1 to 3600",
+        set: |config, value| seconds(value).map(|time| config.limits.handshake = time),
+        show: |config| config.limits.handshake.as_secs().to_string(),
+    },
+    Key {
+        path: "limits.idle_seconds",
+        doc: "How long a client may have no command running and no subscription, and send nothing. 0 is for ever.",
+        expected: "a number from 0 to 3600",
+        set: |config, value| seconds_or_none(value).map(|time| config.limits.idle = time),
+        show: |config| config.limits.idle.map_or(0, |time| time.as_secs()).to_string(),
+    },
+    Key {
         path: "limits.ping_seconds",
         doc: "Time between pings. A client that misses two is disconnected.",
         expected: "a number from 1 to 3600",
@@ -190,8 +327,17 @@ pub(super) const KEYS: &[Key] = &[
         show: |config| config.limits.ping_interval.as_secs().to_string(),
     },
     Key {
+        path: "limits.drain_calls_seconds",
+        doc: "How long calls may take to end when the server is told to stop. Those that stand after that are left standing.",
+        expected: "a number from 0 to 3600",
+        set: |config, value| {
+            seconds_or_none(value).map(|time| config.limits.drain_calls = time.unwrap_or_default())
+        },
+        show: |config| config.limits.drain_calls.as_secs().to_string(),
+    },
+    Key {
         path: "limits.drain_seconds",
-        doc: "How long running commands may take to end when the server is told to stop.",
+        doc: "How long running commands may take to end then.",
         expected: "a number from 1 to 3600",
         set: |config, value| seconds(value).map(|time| config.limits.drain = time),
         show: |config| config.limits.drain.as_secs().to_string(),
@@ -207,6 +353,24 @@ pub(super) const KEYS: &[Key] = &[
 
 fn non_empty(value: &str) -> Option<String> {
     (!value.is_empty() && !value.contains(char::is_control)).then(|| value.to_owned())
+}
+
+fn path(value: &str) -> Option<PathBuf> {
+    non_empty(value).map(PathBuf::from)
+}
+
+fn shown(path: Option<&PathBuf>) -> String {
+    path.map_or(String::new(), |path| path.display().to_string())
+}
+
+fn origins(value: &str) -> Option<Vec<String>> {
+    let is_origin = |origin: &str| {
+        let host = origin.split_once("://").map_or("", |(_, host)| host);
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
+        !host.is_empty() && host.bytes().all(plain)
+    };
+    let origins: Vec<_> = value.split_ascii_whitespace().map(str::to_owned).collect();
+    (!origins.is_empty() && origins.iter().all(|origin| is_origin(origin))).then_some(origins)
 }
 
 fn host(value: &str) -> Option<String> {
@@ -261,4 +425,12 @@ fn number(value: &str, least: u32, most: u32) -> Option<u32> {
 
 fn seconds(value: &str) -> Option<Duration> {
     number(value, 1, 3600).map(|seconds| Duration::from_secs(seconds.into()))
+}
+
+/// 0 is no time at all, or for ever.
+fn seconds_or_none(value: &str) -> Option<Option<Duration>> {
+    match value {
+        "0" => Some(None),
+        value => seconds(value).map(Some),
+    }
 }

@@ -32,13 +32,21 @@ fn every_key_takes_what_it_shows() {
     let mut changed = Config::default();
     changed.ws_server.host = "10.0.0.1".to_owned();
     changed.ws_server.allow_remote = true;
-    changed.mi.url = Some("127.0.0.1:8080".to_owned());
+    changed.ws_server.tokens = Some("/etc/call-api/tokens.yml".into());
+    changed.ws_server.origins = vec!["https://a.example".into(), "http://b.example:81".into()];
+    changed.mi.url = MiUrl::parse("127.0.0.1:8080");
+    changed.mi.urls = MiUrl::parse_list("10.0.0.1:8080,unix:/run/mi").unwrap();
+    changed.mi.events = EventListen::parse("tcp:127.0.0.1:5070");
+    changed.mi.timeout = Duration::from_millis(700);
     changed.sip.uri = SipUri::parse("sip:127.0.0.1:5080");
     changed.sip.advertise = Some("pbx.example.com:5060".to_owned());
     changed.sip.users = Some("/etc/call-api/users.yml".into());
     changed.log.file_path = Some("/var/log/call-api.log".into());
     changed.log.level = LevelFilter::DEBUG;
+    changed.log.audit_path = Some("/var/log/call-api-audit.log".into());
+    changed.journal.directory = Some("/var/lib/call-api".into());
     changed.limits.drain = Duration::from_secs(7);
+    changed.limits.idle = Some(Duration::from_secs(600));
     let mut copy = Config::default();
     for key in KEYS {
         let value = (key.show)(&changed);
@@ -49,7 +57,7 @@ fn every_key_takes_what_it_shows() {
         );
     }
     assert_eq!(copy, changed);
-    assert_eq!(changed.changes().len(), 9);
+    assert_eq!(changed.changes().len(), 17);
     assert_eq!(changed.changes()[0], "ws_server.host: 10.0.0.1");
     assert!(Config::default().changes().is_empty());
 }
@@ -62,8 +70,14 @@ fn files_of_the_go_implementation_work() {
     )
     .unwrap();
     assert_eq!(config.ws_server.host, "localhost");
-    assert_eq!(config.mi.url.as_deref(), Some("127.0.0.1:8080"));
+    assert_eq!(config.mi.proxies(), [MiUrl::parse("udp:127.0.0.1:8080").unwrap()]);
     assert_eq!(config.log.level, LevelFilter::DEBUG);
+}
+
+#[test]
+fn a_list_may_be_written_as_one() {
+    let config = parse("ws_server:\n  origins: [\"https://a.example\", \"https://b.example\"]\n");
+    assert_eq!(config.unwrap().ws_server.origins, ["https://a.example", "https://b.example"]);
 }
 
 #[test]
@@ -106,6 +120,10 @@ fn mistakes_are_named_with_file_key_and_what_is_accepted() {
             "limits:\n  message_bytes: 1048576\n",
             "limits.queue_bytes (4194304) must be at least 8 times limits.message_bytes (1048576)",
         ),
+        (
+            "ws_server:\n  tls_key: key.pem\n",
+            "ws_server.tls_certificate and ws_server.tls_key need each other",
+        ),
     ];
     for (text, message) in mistakes {
         assert_eq!(parse(text), Err(message.to_owned()));
@@ -125,6 +143,9 @@ fn values_that_could_do_harm_are_refused() {
         ("sip.advertise", "a\r\nb"),
         ("sip.uri", "http://x"),
         ("limits.ping_seconds", "0"),
+        ("limits.json_depth", "128"),
+        ("ws_server.origins", "*"),
+        ("ws_server.origins", "https://a.example/page"),
     ] {
         let key = KEYS.iter().find(|key| key.path == path).unwrap();
         assert!((key.set)(&mut Config::default(), value).is_none(), "{path}: {value}");

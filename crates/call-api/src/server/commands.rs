@@ -4,16 +4,17 @@
 //! A command takes a slot when it is admitted and gives it back when it has ended, so the slots are
 //! both the bound on running commands and the way to wait for them.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, timeout};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::Instant;
 
+use super::access::{self, Principal};
 use super::discovery::Discovery;
 use super::journal::Journal;
-use super::retries::{Retries, Seen};
-use crate::api::{CommandId, ErrorKind, Invocation, RequestError};
+use super::retries::{Fingerprint, Retries, Seen};
+use crate::api::{CallId, Command, CommandId, ErrorKind, Invocation, RequestError};
 use crate::backend::Backend;
 use crate::config::Limits;
 
@@ -22,9 +23,9 @@ use crate::config::Limits;
 pub enum Phase {
     /// Commands are started.
     Serving,
-    /// No new commands; running ones go on.
+    /// No new calls; commands that change or end one are started.
     Draining,
-    /// Commands that still run are given up.
+    /// No new commands; those that still run are given up.
     Ending,
     /// Every command has ended; clients are disconnected.
     Closing,
@@ -36,24 +37,37 @@ pub struct Commands {
     pub(super) backend: Arc<dyn Backend>,
     /// Everything that clients are told.
     pub(super) journal: Arc<Journal>,
-    /// For commands without a deadline of their own.
-    pub(super) default_timeout: Duration,
+    pub(super) limits: Limits,
     /// Followed by every running command.
     pub(super) phase: watch::Receiver<Phase>,
     /// What the API is.
     pub(super) discovery: Discovery,
-    capacity: u32,
-    slots: Arc<Semaphore>,
+    /// How many have started and not ended.
+    running: Arc<watch::Sender<u32>>,
     retries: Mutex<Retries>,
 }
 
 /// The right to run one command. Clones are the same right.
-pub(super) type Slot = Arc<OwnedSemaphorePermit>;
+#[derive(Clone, Debug)]
+pub(super) struct Slot(Arc<Places>);
+
+/// Among all commands, those of the connection, and those of the token.
+#[derive(Debug)]
+struct Places {
+    _all: Running,
+    _connection: OwnedSemaphorePermit,
+    token: Option<access::Running>,
+}
+
+/// A running command, until it is dropped.
+#[derive(Debug)]
+struct Running(Arc<watch::Sender<u32>>);
 
 /// What becomes of a valid request.
 pub(super) enum Admission {
-    /// It is started under this id.
-    Start(CommandId, Slot),
+    /// It is started under this id. The number is that of its first event: it begins once that is
+    /// settled.
+    Start(CommandId, Slot, u64),
     /// It is a retry of the command with this id.
     Retry(CommandId),
 }
@@ -67,36 +81,39 @@ impl Commands {
         limits: &Limits,
         phase: watch::Receiver<Phase>,
     ) -> Self {
-        let slots = Arc::new(Semaphore::new(limits.commands as usize));
-        let default_timeout = limits.command_timeout;
-        Self {
-            discovery: Discovery::new(&*backend),
-            backend,
-            journal,
-            default_timeout,
-            phase,
-            capacity: limits.commands,
-            slots,
-            retries: Mutex::default(),
-        }
+        let (limits, running) = (limits.clone(), Arc::default());
+        let now = (Instant::now(), SystemTime::now());
+        let retries = Mutex::new(Retries::restored(journal.remembered(), now));
+        let discovery = Discovery::new(&*backend);
+        Self { backend, journal, limits, phase, discovery, running, retries }
     }
 
     /// How many commands have started and not ended.
     #[must_use]
     pub fn running(&self) -> usize {
-        self.capacity as usize - self.slots.available_permits()
+        *self.running.borrow() as usize
     }
 
-    /// Decides whether a valid request is started. Fails with [`ErrorKind::Conflict`],
-    /// [`ErrorKind::RateLimited`] or [`ErrorKind::Draining`].
-    pub(super) fn admit(&self, invocation: &Invocation) -> Result<Admission, RequestError> {
-        let Some(cmd_id) = &invocation.cmd_id else {
-            return Ok(Admission::Start(CommandId::random(), self.slot()?));
-        };
+    /// Decides whether a valid request is started; `place` is one among the running commands of its
+    /// connection. A retry is one whatever has changed since: rights, calls, limits. Fails with
+    /// [`ErrorKind::Conflict`], [`ErrorKind::RateLimited`] or [`ErrorKind::Draining`], and as
+    /// [`Principal::may_command`] does.
+    pub(super) fn admit(
+        &self,
+        principal: &Principal,
+        invocation: &Invocation,
+        place: Result<OwnedSemaphorePermit, RequestError>,
+    ) -> Result<Admission, RequestError> {
         let now = Instant::now();
-        // Every change to the map is complete, so a poisoned lock guards nothing broken.
-        let mut retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
-        match retries.look_up(now, cmd_id, invocation) {
+        let slot = || self.slot(principal, now, &invocation.command, place);
+        let Some(cmd_id) = &invocation.cmd_id else {
+            let (cmd_id, slot) = (CommandId::random(), slot()?);
+            let begun = self.journal.begin(principal.owner(), cmd_id.clone(), None);
+            return Ok(Admission::Start(cmd_id, slot, begun));
+        };
+        let (key, fingerprint) = ((cmd_id.clone(), principal.owner()), Fingerprint::of(invocation));
+        let mut retries = self.retries();
+        match retries.look_up(now, &key, &fingerprint) {
             Seen::Same => Ok(Admission::Retry(cmd_id.clone())),
             Seen::Other => Err(RequestError::new(
                 ErrorKind::Conflict,
@@ -107,26 +124,88 @@ impl Commands {
                 "too many commands with a cmd_id of their own in the last hours",
             )),
             Seen::Never => {
-                let slot = self.slot()?;
-                retries.remember(now, cmd_id.clone(), invocation);
-                Ok(Admission::Start(cmd_id.clone(), slot))
+                let slot = slot()?;
+                let (owner, asked) = (principal.owner(), Some(fingerprint.clone()));
+                let begun = self.journal.begin(owner, cmd_id.clone(), asked);
+                retries.remember(now, key, fingerprint, begun);
+                Ok(Admission::Start(cmd_id.clone(), slot, begun))
             }
         }
     }
 
-    fn slot(&self) -> Result<Slot, RequestError> {
-        let slot = Arc::clone(&self.slots).try_acquire_owned();
-        // Looked at after the slot was taken: whoever drains either is seen here, or sees the slot.
-        if *self.phase.borrow() >= Phase::Draining {
-            return Err(RequestError::new(ErrorKind::Draining, "the server is shutting down"));
-        }
-        slot.map(Arc::new)
-            .map_err(|_| RequestError::new(ErrorKind::RateLimited, "too many commands are running"))
+    /// The number of the first event of the commands with this id that a client sees, as far as they
+    /// are remembered.
+    pub(super) fn begun(&self, principal: &Principal, cmd_id: &CommandId) -> Option<u64> {
+        self.retries().begun(cmd_id, |owner| principal.sees_commands_of(owner))
     }
 
-    /// Waits until no command runs, `deadline` at the longest. Returns whether that was long
-    /// enough.
-    pub(super) async fn ended(&self, deadline: Duration) -> bool {
-        timeout(deadline, self.slots.acquire_many(self.capacity)).await.is_ok()
+    /// Every change to the map is complete, so a poisoned lock guards nothing broken.
+    fn retries(&self) -> MutexGuard<'_, Retries> {
+        self.retries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn slot(
+        &self,
+        principal: &Principal,
+        now: Instant,
+        command: &Command,
+        place: Result<OwnedSemaphorePermit, RequestError>,
+    ) -> Result<Slot, RequestError> {
+        principal.may_command(command, &self.journal)?;
+        let (at_most, mut has_room) = (self.limits.commands, false);
+        self.running.send_if_modified(|running| {
+            has_room = *running < at_most;
+            *running += u32::from(has_room);
+            has_room
+        });
+        let all = has_room.then(|| Running(Arc::clone(&self.running)));
+        // Looked at after the slot was taken: whoever drains either is seen here, or sees the slot.
+        let refused_from = match command {
+            Command::CallStart(_) => Phase::Draining,
+            Command::CallBlindTransfer(_)
+            | Command::CallAttendedTransfer(_)
+            | Command::CallHold(_)
+            | Command::CallUnHold(_)
+            | Command::CallEnd(_)
+            | Command::Echo(_) => Phase::Ending,
+        };
+        if *self.phase.borrow() >= refused_from {
+            return Err(RequestError::new(ErrorKind::Draining, "the server is shutting down"));
+        }
+        let all = all.ok_or_else(|| {
+            RequestError::new(ErrorKind::RateLimited, "too many commands are running")
+        })?;
+        let connection = place?;
+        // Last, as it counts what is started.
+        let token = principal.run(now, command, &self.journal)?;
+        Ok(Slot(Arc::new(Places { _all: all, _connection: connection, token })))
+    }
+
+    /// Waits until no command runs.
+    pub(super) async fn ended(&self) {
+        // The sender is ours.
+        let _ = self.running.subscribe().wait_for(|running| *running == 0).await;
+    }
+}
+
+impl Slot {
+    /// The command tells its client of this call.
+    pub(super) fn tells(&self, callid: &CallId) {
+        if let Some(token) = &self.0.token {
+            token.tells(callid);
+        }
+    }
+
+    /// The command leaves this call standing.
+    pub(super) fn leaves(&self, callid: &CallId, journal: &Journal) {
+        if let Some(token) = &self.0.token {
+            token.leaves(callid, journal);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.send_modify(|running| *running -= 1);
     }
 }

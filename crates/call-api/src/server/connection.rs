@@ -3,18 +3,22 @@
 //!
 //! `Started`, `Error` and `Ended` are said here and nowhere else. The reply goes out before the
 //! command begins, so it comes before any notification; `live` sees to it that exactly one `Ended`
-//! comes last. A command does not depend on its connection: when the client is gone, its
+//! comes last. Nothing is said, and no command begins, before what it follows from is settled in the
+//! journal (`Journal::settled`). A command does not depend on its connection: when the client is gone, its
 //! notifications go nowhere and the command runs on. Queries (`queries`) are answered by their
-//! reply.
+//! reply. What a client may ask is decided in `answer`, what it may command in `Commands::admit`.
 
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::Instrument;
 
+use super::access::Principal;
+use super::audit;
 use super::commands::{Admission, Commands, Phase, Slot};
 use super::dialect::{self, Mark, Started};
 use super::journal::Notice;
@@ -22,7 +26,9 @@ use super::outbox::Outbox;
 use super::queries::Begun;
 use super::subscriptions::Subscriptions;
 use crate::api::jsonrpc::{self, Incoming, Refusal, Request, RequestId};
-use crate::api::{CommandError, CommandId, Done, Event, Invocation, Query, RequestError};
+use crate::api::{
+    CommandError, CommandId, Done, ErrorKind, Event, Invocation, Query, RequestError,
+};
 use crate::backend::Progress;
 
 /// How much longer than its deadline a backend may take to end a command properly: a half-made call
@@ -34,30 +40,59 @@ const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// One client.
 pub struct Connection {
+    pub(super) principal: Principal,
     pub(super) commands: Arc<Commands>,
     outbox: Outbox,
     pub(super) subscriptions: Mutex<Subscriptions>,
+    /// One for each command that this client may have running.
+    slots: Arc<Semaphore>,
+    /// Whether it has sent anything lately.
+    spoke: AtomicBool,
 }
 
 /// A command that was admitted and not begun.
 pub(super) struct Start {
+    principal: Principal,
     cmd_id: CommandId,
     invocation: Invocation,
     slot: Slot,
+    /// The number of its first event.
+    begun: u64,
 }
 
 impl Connection {
-    /// A client whose replies and notifications leave by `outbox`.
+    /// A client who may do everything, and whose replies and notifications leave by `outbox`.
     #[must_use]
     pub fn new(commands: Arc<Commands>, outbox: Outbox) -> Self {
-        Self { commands, outbox, subscriptions: Mutex::default() }
+        Self::of(Principal::default(), commands, outbox)
+    }
+
+    /// A client whose replies and notifications leave by `outbox`.
+    #[must_use]
+    pub fn of(principal: Principal, commands: Arc<Commands>, outbox: Outbox) -> Self {
+        let limits = &commands.limits;
+        let subscriptions = Mutex::new(Subscriptions::new(limits.subscriptions as usize));
+        let slots = Arc::new(Semaphore::new(limits.connection_commands as usize));
+        let spoke = AtomicBool::new(true);
+        Self { principal, commands, outbox, subscriptions, slots, spoke }
+    }
+
+    /// Whether the client has a command running or a subscription open, or has sent something since
+    /// this was asked last.
+    pub(super) fn has_business(&self) -> bool {
+        let spoke = self.spoke.swap(false, Ordering::Relaxed);
+        let running =
+            self.commands.limits.connection_commands as usize > self.slots.available_permits();
+        let open = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
+        spoke || running || !open.is_empty()
     }
 
     /// Handles one message: replies, then begins the commands that it started. Needs a tokio
     /// runtime.
     pub fn receive(&self, text: &str) {
+        self.spoke.store(true, Ordering::Relaxed);
         let mut begun = Begun::default();
-        let reply = match jsonrpc::parse(text) {
+        let reply = match jsonrpc::parse(text, self.commands.limits.json_depth) {
             Incoming::Single(request) => self.answer(request, &mut begun),
             Incoming::Batch(requests) => {
                 let replies: Vec<_> =
@@ -66,14 +101,16 @@ impl Connection {
             }
         };
         if let Some(reply) = reply {
+            let number = self.commands.journal.last();
             match begun.has_listed() {
-                true => self.outbox.long(reply),
-                false => self.outbox.push(reply),
+                true => self.outbox.long(reply, number),
+                false => self.outbox.push(reply, number),
             }
         }
         for (subscription, from) in begun.subscriptions {
             let (journal, outbox) = (Arc::clone(&self.commands.journal), self.outbox.clone());
-            tokio::spawn(subscription.run(journal, outbox, from).in_current_span());
+            let principal = self.principal.clone();
+            tokio::spawn(subscription.run(principal, journal, outbox, from).in_current_span());
         }
         for start in begun.starts {
             let span = tracing::info_span!("command", cmd_id = %start.cmd_id, method = start.invocation.command.name());
@@ -89,23 +126,57 @@ impl Connection {
             Ok(request) => request,
             Err(Refusal { id, error }) => return Some(jsonrpc::error(&id, &error)),
         };
-        if let Some(query) = Query::parse(&method, &params) {
-            let reply = query.and_then(|query| self.query(query, id.as_ref(), begun));
-            return reply.unwrap_or_else(|error| refused(id.as_ref(), &error));
-        }
-        let admitted = Invocation::parse(&method, params).and_then(|invocation| {
-            self.commands.admit(&invocation).map(|admission| (invocation, admission))
-        });
-        let reply = |result: Started<'_>| id.as_ref().map(|id| jsonrpc::result(id, &result));
-        match admitted {
-            Ok((invocation, Admission::Start(cmd_id, slot))) => {
-                let reply = reply(Started::new(&cmd_id, false));
-                begun.starts.push(Start { cmd_id, invocation, slot });
-                reply
+        let answered = self.principal.request(Instant::now()).and_then(|()| {
+            match Query::parse(&method, &params) {
+                Some(query) => {
+                    let query = query?;
+                    self.principal.may_ask(&query)?;
+                    self.query(query, id.as_ref(), begun)
+                }
+                None => {
+                    let invocation = Invocation::parse(&method, params)?;
+                    self.command(invocation, id.as_ref(), begun)
+                }
             }
-            Ok((_, Admission::Retry(cmd_id))) => reply(Started::new(&cmd_id, true)),
-            Err(error) => refused(id.as_ref(), &error),
+        });
+        answered.unwrap_or_else(|error| refused(id.as_ref(), &error))
+    }
+
+    /// The reply to a command, unless it was sent without an id.
+    fn command(
+        &self,
+        invocation: Invocation,
+        id: Option<&RequestId>,
+        begun: &mut Begun,
+    ) -> Result<Option<String>, RequestError> {
+        let admitted = self.admit(&invocation);
+        audit::command(
+            &self.principal,
+            &invocation.command,
+            match &admitted {
+                Ok(Admission::Start(cmd_id, ..)) => Ok((cmd_id, "started")),
+                Ok(Admission::Retry(cmd_id)) => Ok((cmd_id, "replayed")),
+                Err(error) => Err(error),
+            },
+        );
+        let reply = |result: Started<'_>| id.map(|id| jsonrpc::result(id, &result));
+        match admitted? {
+            Admission::Start(cmd_id, slot, number) => {
+                let reply = reply(Started::new(&cmd_id, false));
+                let principal = self.principal.clone();
+                begun.starts.push(Start { principal, cmd_id, invocation, slot, begun: number });
+                Ok(reply)
+            }
+            Admission::Retry(cmd_id) => Ok(reply(Started::new(&cmd_id, true))),
         }
+    }
+
+    fn admit(&self, invocation: &Invocation) -> Result<Admission, RequestError> {
+        let place = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| {
+            let message = "too many commands of this connection are running";
+            RequestError::new(ErrorKind::RateLimited, message)
+        });
+        self.commands.admit(&self.principal, invocation, place)
     }
 }
 
@@ -117,25 +188,32 @@ fn refused(id: Option<&RequestId>, error: &RequestError) -> Option<String> {
 /// The life of a command after its `Started`: events in order, on failure one `Error`, then always
 /// one `Ended`.
 async fn live(commands: Arc<Commands>, start: Start, outbox: Outbox) {
-    let Start { cmd_id, mut invocation, slot } = start;
-    invocation.command.default_timeout(commands.default_timeout);
-    let verbose = invocation.verbose;
+    let Start { principal, cmd_id, mut invocation, slot, begun } = start;
+    let default_timeout = commands.limits.command_timeout;
+    invocation.command.default_timeout(default_timeout);
+    let (verbose, method) = (invocation.verbose, invocation.command.name());
     let journal = Arc::clone(&commands.journal);
     let tell = |notice: Notice| {
-        let record = journal.command(cmd_id.clone(), notice);
+        let record = journal.command(principal.owner(), cmd_id.clone(), notice);
         let mark = Mark::own(journal.cursor(record.number));
-        outbox.push(dialect::notification_of(&record, &mark));
+        if let Some(text) = dialect::notification_of(&record, &mark) {
+            outbox.push(text, record.number);
+        }
     };
     let notify = |event: Event| {
+        if let Some(callid) = &event.callid {
+            slot.tells(callid);
+        }
         if verbose || !event.kind.is_provisional() {
             tell(Notice::Event(event));
         }
     };
+    // A server that is killed now knows of the command when it starts again, or has done nothing.
+    journal.settled(begun).await;
     tracing::info!("started");
-    let deadline =
-        Instant::now() + invocation.command.timeout().unwrap_or(commands.default_timeout) + GRACE;
+    let deadline = Instant::now() + invocation.command.timeout().unwrap_or(default_timeout) + GRACE;
     let mut phase = commands.phase.clone();
-    let (mut running, mut events) = run(&commands, invocation, Arc::clone(&slot));
+    let (mut running, mut events) = run(&commands, invocation, slot.clone());
     let outcome = loop {
         tokio::select! {
             biased;
@@ -160,8 +238,14 @@ async fn live(commands: Arc<Commands>, start: Start, outbox: Outbox) {
         Err(CommandError::Internal(bug)) => tracing::error!(bug, "ended"),
         Err(error) => tracing::info!(%error, "ended"),
     }
+    audit::ended(&principal, method, &cmd_id, outcome.as_ref().err());
     let done = match outcome {
-        Ok(done) => Some(done),
+        Ok(done) => {
+            if let Some(callid) = &done.callid {
+                slot.leaves(callid, &journal);
+            }
+            Some(done)
+        }
         Err(error) => {
             tell(Notice::Error(error));
             None

@@ -26,6 +26,7 @@ pub struct Started<'a> {
     #[schemars(extend("const" = "Started"))]
     status: &'static str,
     /// This is a retry: nothing was started now.
+    #[schemars(default)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     replayed: bool,
 }
@@ -194,6 +195,7 @@ fn error(cmd_id: &CommandId, error: &CommandError, mark: &Mark<'_>) -> String {
                 ..data
             }
         }
+        CommandError::Declined { origin, .. } => data = ErrorData { origin: Some(*origin), ..data },
         // What a server says for somebody who did not answer (RFC 3261 §16.8).
         CommandError::Timeout { origin } => {
             data = ErrorData { origin: Some(*origin), sip_code: Some(408), ..data }
@@ -236,7 +238,7 @@ fn name(kind: &EventKind) -> EventName {
 }
 
 /// `2026-11-23T09:00:00.000Z` (RFC 3339 §5.6). A time before 1970 is taken for 1970.
-fn rfc3339(time: SystemTime) -> String {
+pub(super) fn rfc3339(time: SystemTime) -> String {
     let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let seconds = since_epoch.as_secs();
     let (year, month, day) = civil_date(seconds / 86_400);

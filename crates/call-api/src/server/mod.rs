@@ -2,23 +2,27 @@
 //! order.
 //!
 //! [`serve`] is given its listener and the moment to stop, so tests bind port 0 and stop when they
-//! like. Shutting down goes through the [`Phase`]s: no new commands, then the running ones end,
-//! then clients are told goodbye. Established calls are left standing.
+//! like. Shutting down goes through the [`Phase`]s: no new calls, then the running commands end,
+//! then clients are told goodbye. Established calls are waited for as long as
+//! `limits.drain_calls_seconds` says, and then left standing.
 
+pub mod access;
+pub mod audit;
 pub mod commands;
 pub mod connection;
 pub mod dialect;
 pub mod discovery;
+mod door;
 pub mod journal;
 mod origin;
 pub mod outbox;
 mod queries;
 pub mod retries;
 pub mod subscriptions;
+mod tls;
 mod ws;
 
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,18 +36,21 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde_json::Value;
-use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::backend::Backend;
-use crate::config::{Config, Limits, WsServer};
+use crate::config::{Config, Limits};
 use commands::Commands;
 pub use commands::Phase;
+pub use door::{Door, Listener, bind};
 use journal::Journal;
+use tls::Tls;
 
-/// How long a client may take to send the head of an HTTP request.
-const REQUEST_HEAD: Duration = Duration::from_secs(10);
+/// The longest head of an HTTP request, in bytes.
+const REQUEST_HEAD: usize = 32 * 1024;
 
 /// How long commands that were given up may take to end, and then clients to leave.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -53,7 +60,9 @@ struct Server {
     commands: Arc<Commands>,
     phase: watch::Receiver<Phase>,
     limits: Limits,
+    door: Arc<Door>,
     own_host: String,
+    origins: Vec<String>,
 }
 
 /// The other end of an HTTP connection, and its place among the connections that are allowed.
@@ -63,38 +72,10 @@ struct Peer {
     _slot: Arc<OwnedSemaphorePermit>,
 }
 
-/// Binds `ws_server.host` and `ws_server.port`.
-///
-/// # Errors
-///
-/// When the address is not one of this machine or is in use, and when it can be reached from other
-/// machines without `ws_server.allow_remote`.
-pub async fn bind(ws_server: &WsServer) -> io::Result<TcpListener> {
-    let WsServer { host, port, allow_remote, .. } = ws_server;
-    let located = |error: io::Error| {
-        io::Error::new(error.kind(), format!("ws_server {host}:{port}: {error}"))
-    };
-    // `localhost` may also mean ::1, but clients that try both, and those that try one, all find
-    // 127.0.0.1.
-    let name = if host.eq_ignore_ascii_case("localhost") { "127.0.0.1" } else { host };
-    let addresses: Vec<SocketAddr> = lookup_host((name, *port)).await.map_err(located)?.collect();
-    if let Some(remote) = addresses.iter().find(|address| !address.ip().is_loopback())
-        && !allow_remote
-    {
-        let message = format!(
-            "ws_server.host {host} ({}) can be reached from other machines, and whoever reaches the API can place calls; \
-             set ws_server.allow_remote: true if that is meant",
-            remote.ip()
-        );
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
-    }
-    TcpListener::bind(addresses.as_slice()).await.map_err(located)
-}
-
 /// Serves clients until `shutdown` and the end of every command, or of `limits.drain` if that comes
 /// first. The backend tells of calls in `journal`.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     config: &Config,
     backend: Arc<dyn Backend>,
     journal: Arc<Journal>,
@@ -103,18 +84,19 @@ pub async fn serve(
     let limits = config.limits.clone();
     let (phase, follow) = watch::channel(Phase::Serving);
     let commands = Arc::new(Commands::new(backend, journal, &limits, follow.clone()));
-    let own_host = config.ws_server.host.clone();
     let server = Arc::new(Server {
         commands: Arc::clone(&commands),
-        phase: follow.clone(),
+        phase: follow,
         limits,
-        own_host,
+        door: listener.door(),
+        own_host: config.ws_server.host.clone(),
+        origins: config.ws_server.origins.clone(),
     });
-    let app = router(&config.ws_server.http_path, server);
+    let app = router(&config.ws_server.http_path, Arc::clone(&server));
     let slots = Arc::new(Semaphore::new(config.limits.connections as usize));
     tokio::select! {
-        never = accept(&listener, &app, &slots, &follow) => match never {},
-        () = stop(shutdown, &commands, &phase, config.limits.drain) => {}
+        never = accept(&listener.socket, &app, &slots, &server) => match never {},
+        () = stop(shutdown, &commands, &phase, &config.limits) => {}
     }
     drop(listener);
     if timeout(FAREWELL, slots.acquire_many(config.limits.connections)).await.is_err() {
@@ -127,17 +109,25 @@ async fn stop(
     shutdown: impl Future<Output = ()>,
     commands: &Commands,
     phase: &watch::Sender<Phase>,
-    drain: Duration,
+    limits: &Limits,
 ) {
     shutdown.await;
-    tracing::info!("draining: no new commands");
+    tracing::info!("draining: no new calls");
     phase.send_replace(Phase::Draining);
-    if !commands.ended(drain).await {
+    let drained = async {
+        commands.journal.no_calls().await;
+        commands.ended().await;
+    };
+    // In vain when there are calls and nobody ends them: they are left standing.
+    let _ = timeout(limits.drain_calls, drained).await;
+    let ended = timeout(limits.drain, commands.ended()).await;
+    phase.send_replace(Phase::Ending);
+    if ended.is_err() {
         tracing::warn!("commands still run: they are ended");
-        phase.send_replace(Phase::Ending);
         commands.backend.give_up();
-        commands.ended(FAREWELL).await;
     }
+    // One that came in the last moment may still run.
+    let _ = timeout(FAREWELL, commands.ended()).await;
     tracing::info!("closing");
     phase.send_replace(Phase::Closing);
 }
@@ -154,7 +144,7 @@ fn router(http_path: &str, server: Arc<Server>) -> Router {
         .with_state(server)
 }
 
-/// Whether new commands are welcome.
+/// Whether new calls are welcome.
 async fn ready(State(server): State<Arc<Server>>) -> (StatusCode, &'static str) {
     if *server.phase.borrow() == Phase::Serving {
         (StatusCode::OK, "ready\n")
@@ -176,7 +166,7 @@ async fn accept(
     listener: &TcpListener,
     app: &Router,
     slots: &Arc<Semaphore>,
-    phase: &watch::Receiver<Phase>,
+    server: &Arc<Server>,
 ) -> Infallible {
     loop {
         let (stream, address) = match listener.accept().await {
@@ -193,16 +183,31 @@ async fn accept(
             continue;
         };
         let peer = Peer { address, _slot: Arc::new(slot) };
-        tokio::spawn(http(stream, peer, app.clone(), phase.clone()));
+        tokio::spawn(greet(stream, peer, app.clone(), Arc::clone(server)));
+    }
+}
+
+/// Serves one connection, behind TLS when there is a certificate.
+async fn greet(stream: TcpStream, peer: Peer, app: Router, server: Arc<Server>) {
+    // Messages are small and each is awaited by somebody. Fails only on a connection that is
+    // already gone.
+    let _ = stream.set_nodelay(true);
+    let Some(acceptor) = server.door.tls.as_ref().map(Tls::acceptor) else {
+        return http(stream, peer, app, &server).await;
+    };
+    match timeout(server.limits.handshake, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => http(stream, peer, app, &server).await,
+        Ok(Err(error)) => tracing::debug!(peer = %peer.address, %error, "TLS handshake failed"),
+        Err(_) => tracing::debug!(peer = %peer.address, "TLS handshake took too long"),
     }
 }
 
 /// Serves HTTP on one connection. A WebSocket takes the connection over and goes on in its own
 /// task.
-async fn http(stream: TcpStream, peer: Peer, app: Router, mut phase: watch::Receiver<Phase>) {
-    // Messages are small and each is awaited by somebody. Fails only on a connection that is
-    // already gone.
-    let _ = stream.set_nodelay(true);
+async fn http<S>(stream: S, peer: Peer, app: Router, server: &Server)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let app = TowerToHyperService::new(app);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
@@ -210,10 +215,12 @@ async fn http(stream: TcpStream, peer: Peer, app: Router, mut phase: watch::Rece
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(REQUEST_HEAD)
+        .header_read_timeout(server.limits.handshake)
+        .max_buf_size(REQUEST_HEAD)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::pin!(connection);
+    let mut phase = server.phase.clone();
     let closing = async { drop(phase.wait_for(|phase| *phase == Phase::Closing).await) };
     // An error is the client's: it sent no HTTP, or left.
     let result = tokio::select! {

@@ -33,6 +33,8 @@ pub struct Outgoing {
 #[derive(Debug)]
 pub struct Message {
     text: String,
+    /// The number of the last event that it follows from.
+    number: u64,
     /// The room it takes.
     size: usize,
     room: Arc<Room>,
@@ -58,18 +60,18 @@ impl Outbox {
         (Self { queue, room: Arc::new(room) }, Outgoing { messages, overflowed: overflow })
     }
 
-    /// Leaves a message. Without room for it the client will be disconnected; after it is gone
-    /// messages go nowhere.
-    pub fn push(&self, text: String) {
+    /// Leaves a message, which follows from events up to this number in the journal. Without room for
+    /// it the client will be disconnected; after it is gone messages go nowhere.
+    pub fn push(&self, text: String, number: u64) {
         let size = text.len() + OVERHEAD;
-        self.leave(text, size);
+        self.leave(text, number, size);
     }
 
     /// Leaves a list of calls, which may be longer than the queue: it takes a little more than half
     /// of it at most, so that no further request is read before it is sent.
-    pub fn long(&self, text: String) {
+    pub fn long(&self, text: String, number: u64) {
         let size = (text.len() + OVERHEAD).min(self.room.bound / 2 + 1);
-        self.leave(text, size);
+        self.leave(text, number, size);
     }
 
     /// Gives the client up: it will be disconnected, and nothing more is queued.
@@ -77,12 +79,12 @@ impl Outbox {
         self.room.overflowed.send_replace(true);
     }
 
-    fn leave(&self, text: String, size: usize) {
+    fn leave(&self, text: String, number: u64, size: usize) {
         if *self.room.overflowed.borrow() {
             return; // Nothing may follow the gap.
         }
         let used = self.room.used.fetch_add(size, Ordering::AcqRel) + size;
-        let message = Message { text, size, room: Arc::clone(&self.room) };
+        let message = Message { text, number, size, room: Arc::clone(&self.room) };
         if used > self.room.bound {
             return self.cut();
         }
@@ -119,6 +121,12 @@ impl Message {
     pub fn text(&self) -> &str {
         &self.text
     }
+
+    /// It may be sent once the journal has settled this event.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
 }
 
 impl Drop for Message {
@@ -137,7 +145,7 @@ mod tests {
         let (outbox, mut outgoing) = Outbox::channel(1000);
         for _ in 0..100 {
             outbox.has_room().await;
-            outbox.push("x".repeat(900));
+            outbox.push("x".repeat(900), 0);
             assert_eq!(outgoing.messages.try_recv().unwrap().text().len(), 900);
         }
         assert!(!*outgoing.overflowed.borrow());
@@ -146,7 +154,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_waits_for_room_goes_on_when_there_is_some() {
         let (outbox, mut outgoing) = Outbox::channel(1000);
-        outbox.push("x".repeat(900));
+        outbox.push("x".repeat(900), 0);
         let waiter = tokio::spawn({
             let outbox = outbox.clone();
             async move { outbox.has_room().await }
@@ -160,18 +168,18 @@ mod tests {
     #[test]
     fn nothing_follows_a_message_that_found_no_room() {
         let (outbox, mut outgoing) = Outbox::channel(1000);
-        outbox.push("x".repeat(900));
-        outbox.push("y".repeat(900));
+        outbox.push("x".repeat(900), 0);
+        outbox.push("y".repeat(900), 0);
         assert!(*outgoing.overflowed.borrow());
         assert_eq!(outgoing.messages.try_recv().unwrap().text(), "x".repeat(900));
-        outbox.push("z".to_owned());
+        outbox.push("z".to_owned(), 0);
         assert!(outgoing.messages.try_recv().is_err());
     }
 
     #[tokio::test]
     async fn everybody_who_waits_goes_on_when_one_long_message_has_been_sent() {
         let (outbox, mut outgoing) = Outbox::channel(1000);
-        outbox.push("x".repeat(900));
+        outbox.push("x".repeat(900), 0);
         let (one, other) = (outbox.clone(), outbox.clone());
         let waiters = [
             tokio::spawn(async move { one.has_room().await }),
@@ -187,10 +195,10 @@ mod tests {
     #[test]
     fn a_list_may_be_longer_than_the_queue_but_a_second_one_has_to_wait() {
         let (outbox, mut outgoing) = Outbox::channel(1000);
-        outbox.long("x".repeat(5000));
-        outbox.push("y".repeat(100));
+        outbox.long("x".repeat(5000), 0);
+        outbox.push("y".repeat(100), 0);
         assert!(!*outgoing.overflowed.borrow());
-        outbox.long("z".repeat(5000));
+        outbox.long("z".repeat(5000), 0);
         assert!(*outgoing.overflowed.borrow());
         assert_eq!(outgoing.messages.try_recv().unwrap().text().len(), 5000);
         assert_eq!(outgoing.messages.try_recv().unwrap().text().len(), 100);
@@ -200,7 +208,7 @@ mod tests {
     #[test]
     fn many_small_messages_reach_the_bound_in_bytes() {
         let (outbox, mut outgoing) = Outbox::channel(OVERHEAD * 10);
-        (0..11).for_each(|_| outbox.push(String::new()));
+        (0..11).for_each(|_| outbox.push(String::new(), 0));
         assert!(*outgoing.overflowed.borrow());
         assert_eq!(std::iter::from_fn(|| outgoing.messages.try_recv().ok()).count(), 10);
     }

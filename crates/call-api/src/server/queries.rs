@@ -1,12 +1,12 @@
 //! Queries: what is answered by its reply and starts no command.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use serde::Serialize;
 
 use super::connection::{Connection, Start};
 use super::dialect::{CallShown, Calls, Registrations, Subscribed, Unsubscribed};
-use super::journal::Found;
+use super::journal::{CallRecord, Found, Snapshot};
 use super::subscriptions::Subscription;
 use crate::api::jsonrpc::{self, RequestId};
 use crate::api::{CallId, ErrorKind, Filter, Query, RequestError, Subscribe};
@@ -35,14 +35,16 @@ impl Connection {
         match query {
             Query::CallList => {
                 begun.may_list()?;
-                let (calls, cursor) = self.commands.journal.calls();
+                let (mut calls, cursor) = self.commands.journal.calls();
+                calls.retain(|call| self.principal.sees_call(call));
                 begun.listed += calls.len();
                 Ok(reply(id, &Calls::new(calls, cursor)))
             }
             Query::CallGet(name) => Ok(reply(id, &self.find(&name)?)),
             Query::RegistrationList => {
                 begun.may_list()?;
-                let (registrations, cursor) = self.commands.journal.registrations();
+                let (mut registrations, cursor) = self.commands.journal.registrations();
+                registrations.retain(|record| self.principal.sees_registration(record));
                 begun.listed += registrations.len();
                 Ok(reply(id, &Registrations::new(registrations, cursor)))
             }
@@ -57,11 +59,19 @@ impl Connection {
     }
 
     fn find(&self, name: &CallId) -> Result<CallShown, RequestError> {
-        match self.commands.journal.find(name) {
-            Found::One(call) => Ok(CallShown(call)),
-            Found::None => Err(RequestError::new(ErrorKind::NotFound, "no call with this Call-ID")),
+        let journal = &self.commands.journal;
+        let sees = |call: &Arc<CallRecord>| self.principal.sees_call(call);
+        let none = || RequestError::new(ErrorKind::NotFound, "no call with this Call-ID");
+        match journal.find(name) {
+            Found::One(call) if sees(&call) => Ok(CallShown(call)),
+            Found::One(_) | Found::None => Err(none()),
             Found::Several(ids) => {
-                let ids: Vec<_> = ids.iter().map(CallId::as_str).collect();
+                let mut calls: Vec<_> = ids.iter().filter_map(|id| journal.named(id)).collect();
+                calls.retain(sees);
+                if let [] | [_] = calls.as_slice() {
+                    return calls.pop().map(CallShown).ok_or_else(none);
+                }
+                let ids: Vec<_> = calls.iter().map(|call| call.call.id.as_str()).collect();
                 let message = format!("several calls have this Call-ID: {}", ids.join(", "));
                 Err(RequestError::new(ErrorKind::InvalidState, message))
             }
@@ -79,7 +89,18 @@ impl Connection {
         }
         let mut open = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
         let subscription = open.open(wanted.filter.clone())?;
-        let opening = self.commands.journal.open(&wanted.filter, wanted.since);
+        let begun_at = match &wanted.filter {
+            Filter::Command(cmd_id) => self.commands.begun(&self.principal, cmd_id),
+            Filter::Calls(_) | Filter::Registrations => None,
+        };
+        let mut opening = self.commands.journal.open(&wanted.filter, wanted.since, begun_at);
+        match &mut opening.snapshot {
+            Snapshot::None => {}
+            Snapshot::Calls(calls) => calls.retain(|call| self.principal.sees_call(call)),
+            Snapshot::Registrations(registrations) => {
+                registrations.retain(|record| self.principal.sees_registration(record));
+            }
+        }
         begun.listed += opening.snapshot.len();
         let from = opening.cursor.number;
         let reply = reply(id, &Subscribed::new(&subscription.name, opening));

@@ -11,20 +11,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::access::Principal;
 use super::dialect::{self, Mark};
-use super::journal::Journal;
+use super::journal::{Chunk, Journal};
 use super::outbox::Outbox;
 use crate::api::{ErrorKind, Filter, RequestError};
-
-/// The most subscriptions of one client. At the bound a further one is refused.
-pub const MAX_SUBSCRIPTIONS: usize = 32;
 
 /// Events that are taken from the journal at a time.
 const BATCH: usize = 64;
 
 /// The open subscriptions, by name. They end when this is dropped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Subscriptions {
+    at_most: usize,
     open: HashMap<String, Handle>,
 }
 
@@ -45,10 +44,20 @@ pub(super) struct Subscription {
 }
 
 impl Subscriptions {
+    /// None, of so many. At the bound a further one is refused.
+    pub(super) fn new(at_most: usize) -> Self {
+        Self { at_most, open: HashMap::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
     /// Grants a subscription. Fails with [`ErrorKind::RateLimited`].
     pub(super) fn open(&mut self, filter: Filter) -> Result<Subscription, RequestError> {
-        if self.open.len() >= MAX_SUBSCRIPTIONS {
-            let message = format!("at most {MAX_SUBSCRIPTIONS} subscriptions on a connection");
+        let at_most = self.at_most;
+        if self.open.len() >= at_most {
+            let message = format!("at most {at_most} subscriptions on a connection");
             return Err(RequestError::new(ErrorKind::RateLimited, message));
         }
         let name = uuid::Uuid::new_v4().to_string();
@@ -70,16 +79,24 @@ impl Subscriptions {
 }
 
 impl Subscription {
-    /// Tells everything after event number `from`, until it is closed or its client is gone.
-    pub(super) async fn run(mut self, journal: Arc<Journal>, outbox: Outbox, from: u64) {
+    /// Tells everything after event number `from` that the client may see, until it is closed or its
+    /// client is gone.
+    pub(super) async fn run(
+        mut self,
+        principal: Principal,
+        journal: Arc<Journal>,
+        outbox: Outbox,
+        from: u64,
+    ) {
         let (mut news, mut told, mut read) = (journal.news(), from, from);
         loop {
             news.mark_unchanged();
-            let Some((records, up_to)) = journal.after(read, &self.filter, BATCH) else {
+            let Some(Chunk { records, up_to }) = journal.after(read, &self.filter, BATCH).await
+            else {
                 tracing::info!("a subscription fell behind the journal: the client is cut off");
                 return outbox.cut();
             };
-            for record in records {
+            for record in records.into_iter().filter(|record| principal.sees(&record.what)) {
                 tokio::select! {
                     () = outbox.has_ample_room() => {}
                     _ = &mut self.stop => return,
@@ -90,8 +107,10 @@ impl Subscription {
                 }
                 let cursor = journal.cursor(record.number);
                 let mark = Mark::subscribed(cursor, &self.name, journal.cursor(told));
-                outbox.push(dialect::notification_of(&record, &mark));
-                told = record.number;
+                if let Some(text) = dialect::notification_of(&record, &mark) {
+                    outbox.push(text, record.number);
+                    told = record.number;
+                }
             }
             // What the batch did not hold may be there already.
             if read == up_to {

@@ -12,18 +12,20 @@ use std::time::Duration;
 use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_tungstenite::tungstenite::Error as WsError;
 use tracing::Instrument;
 
+use super::access::{Denied, Principal, SUBPROTOCOL};
 use super::connection::Connection;
 use super::outbox::{self, Outbox, Outgoing};
-use super::{Peer, Phase, Server, origin};
+use super::{Peer, Phase, Server, audit, origin};
+use crate::api::ErrorKind;
 use crate::config::Limits;
 
 /// How long a client may take to answer a close frame.
@@ -48,6 +50,10 @@ enum Goodbye {
     TooLong,
     /// The client sent something that is not text or not a WebSocket frame: the close code.
     Broken(u16),
+    /// The client asks nothing, waits for nothing, and has for long.
+    Idle,
+    /// The client's token does not give it what it did.
+    Withdrawn,
     /// The server shuts down.
     Away,
 }
@@ -56,44 +62,69 @@ enum Goodbye {
 pub(super) async fn upgrade(
     State(server): State<Arc<Server>>,
     Extension(peer): Extension<Peer>,
+    uri: Uri,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    if !origin::is_allowed(&headers, &server.own_host) {
-        tracing::warn!(peer = %peer.address, "refused a web page of somebody else");
-        return (StatusCode::FORBIDDEN, "web pages of other origins may not use this API\n")
-            .into_response();
+    if let Err(denied) = may_connect(&server, &headers) {
+        return refuse(&peer, denied);
     }
-    if *server.phase.borrow() >= Phase::Draining {
-        return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response();
-    }
+    let entered = server.door.access.enter(&headers, &uri, peer.address, &server.limits);
+    let (principal, place) = match entered {
+        Ok(entered) => entered,
+        Err(denied) => return refuse(&peer, denied),
+    };
     let read_at_most = server.limits.message_bytes * READ_WHOLE;
     let upgrade = upgrade.max_message_size(read_at_most).max_frame_size(read_at_most);
-    upgrade.on_upgrade(move |socket| {
+    upgrade.protocols([SUBPROTOCOL]).on_upgrade(move |socket| {
         let span = tracing::info_span!("connection", peer = %peer.address);
         async move {
-            let goodbye = talk(socket, &server).await;
+            let goodbye = talk(socket, principal, &server).await;
             tracing::info!(?goodbye, "disconnected");
             // The connection counts until here.
-            drop(peer);
+            drop((peer, place));
         }
         .instrument(span)
     })
 }
 
+/// What is asked of everybody.
+fn may_connect(server: &Server, headers: &HeaderMap) -> Result<(), Denied> {
+    if !origin::is_allowed(headers, &server.own_host, &server.origins) {
+        let message = "web pages of other origins may not use this API";
+        return Err(Denied::new(StatusCode::FORBIDDEN, ErrorKind::Forbidden, message));
+    }
+    if *server.phase.borrow() >= Phase::Draining {
+        let message = "the server is shutting down";
+        return Err(Denied::new(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Draining, message));
+    }
+    Ok(())
+}
+
+fn refuse(peer: &Peer, denied: Denied) -> Response {
+    tracing::warn!(peer = %peer.address, error = %denied.error, "connection refused");
+    audit::denied(peer.address, &denied.error);
+    denied.into_response()
+}
+
 /// Serves one client until one side says goodbye.
-async fn talk(socket: WebSocket, server: &Server) -> Goodbye {
+async fn talk(socket: WebSocket, principal: Principal, server: &Server) -> Goodbye {
     tracing::info!("connected");
+    audit::connection(&principal, "connected");
     let (mut sink, mut stream) = socket.split();
     let (outbox, Outgoing { mut messages, mut overflowed }) =
         Outbox::channel(server.limits.queue_bytes);
-    let connection = Connection::new(Arc::clone(&server.commands), outbox.clone());
+    let connection =
+        Connection::of(principal.clone(), Arc::clone(&server.commands), outbox.clone());
     let heard = AtomicBool::new(true);
     let goodbye = tokio::select! {
         goodbye = read(&mut stream, &connection, &outbox, &heard, &server.limits) => goodbye,
-        goodbye = write(&mut sink, &mut messages, &heard, &server.limits, server.phase.clone()) => goodbye,
+        goodbye = write(&mut sink, &mut messages, &heard, server) => goodbye,
         _ = overflowed.wait_for(|overflowed| *overflowed) => Goodbye::Slow,
+        () = idle(&connection, server.limits.idle) => Goodbye::Idle,
+        () = server.door.access.withdrawn(&principal) => Goodbye::Withdrawn,
     };
+    audit::connection(&principal, "disconnected");
     if let Some(close) = goodbye.close_frame() {
         let farewell = async {
             if sink.send(Message::Close(Some(close))).await.is_ok() {
@@ -134,13 +165,25 @@ async fn read(
     }
 }
 
+/// Waits until the client has had no business here for this long; twice as long at the most.
+async fn idle(connection: &Connection, at_most: Option<Duration>) {
+    let Some(at_most) = at_most else { return std::future::pending().await };
+    loop {
+        connection.has_business();
+        sleep(at_most).await;
+        if !connection.has_business() {
+            return;
+        }
+    }
+}
+
 async fn write(
     sink: &mut SplitSink<WebSocket, Message>,
     messages: &mut mpsc::Receiver<outbox::Message>,
     heard: &AtomicBool,
-    limits: &Limits,
-    mut phase: watch::Receiver<Phase>,
+    server: &Server,
 ) -> Goodbye {
+    let (limits, mut phase) = (&server.limits, server.phase.clone());
     let mut ping = interval_at(Instant::now() + limits.ping_interval, limits.ping_interval);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut unanswered = 0;
@@ -155,8 +198,11 @@ async fn write(
                 }
                 Message::Ping(Default::default())
             }
-            Some(message) = messages.recv() => Message::Text(message.text().into()),
-            _ = phase.wait_for(|phase| *phase == Phase::Closing) => return Goodbye::Away,
+            Some(message) = messages.recv() => {
+                server.commands.journal.settled(message.number()).await;
+                Message::Text(message.text().into())
+            }
+            () = closing(&mut phase) => return Goodbye::Away,
         };
         match timeout(limits.ping_interval, sink.send(frame)).await {
             Ok(Ok(())) => {}
@@ -164,6 +210,11 @@ async fn write(
             Err(_) => return Goodbye::Slow,
         }
     }
+}
+
+async fn closing(phase: &mut watch::Receiver<Phase>) {
+    // The sender lives as long as the server.
+    drop(phase.wait_for(|phase| *phase == Phase::Closing).await);
 }
 
 impl Goodbye {
@@ -185,6 +236,8 @@ impl Goodbye {
             Self::Binary => (close_code::UNSUPPORTED, "only text frames"),
             Self::TooLong => (close_code::SIZE, "message over the limit"),
             Self::Broken(code) => (code, ""),
+            Self::Idle => (close_code::NORMAL, "idle"),
+            Self::Withdrawn => (close_code::POLICY, "the token was changed or withdrawn"),
             Self::Away => (close_code::AWAY, "shutting down"),
         };
         Some(CloseFrame { code, reason: reason.into() })

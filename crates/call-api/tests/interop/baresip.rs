@@ -17,36 +17,28 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::lab::{Home, Ports, expect, poll, show_on_failure};
+use crate::lab::{Home, Ports, Tool, expect, poll, show_on_failure};
+use crate::phone::{Account, Answer, Phone, Shown};
 
 /// Where Debian and Ubuntu keep the parts of baresip.
 const MODULES: &str = "/usr/lib/baresip/modules";
 
-/// What the phone does when it rings.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Answer {
-    /// Answers at once.
-    Auto,
-    /// Rings until the test says `accept` or `hangup`.
-    Manual,
-}
-
 /// Something the phone's user would notice.
-#[derive(Clone, Debug)]
-pub(crate) struct Event {
+#[derive(Debug)]
+struct Event {
     /// baresip's name of it, such as `CALL_ESTABLISHED`.
-    pub(crate) kind: String,
-    /// The SIP Call-ID of the call it is about.
-    pub(crate) call_id: String,
+    kind: String,
+    call_id: String,
     /// The SIP URI of the other party, as the phone shows it.
-    pub(crate) peer: String,
+    peer: String,
     /// What else there is to say: the digit of a DTMF event, the reason of a closed call.
-    pub(crate) param: String,
+    param: String,
 }
 
 /// A running phone. Dropping it ends the process without a word to its peers, like a pulled plug.
 pub(crate) struct Baresip {
     name: &'static str,
+    answer: Answer,
     ports: Ports,
     control: TcpStream,
     received: Vec<u8>,
@@ -57,38 +49,16 @@ pub(crate) struct Baresip {
     _home: Home,
 }
 
-impl Baresip {
-    /// Starts a phone of the user `name` and returns when it takes calls.
-    pub(crate) async fn start(name: &'static str, answer: Answer) -> Self {
-        Self::start_with(name, answer, None, "").await
-    }
+impl Phone for Baresip {
+    const TOOL: Tool = Tool::Baresip;
+    const DECLINE: u64 = 486;
+    const STAYS_AFTER_FAILED_TRANSFER: bool = false;
 
-    /// Starts a phone that sends every request through the proxy at `proxy`, a SIP URI.
-    pub(crate) async fn start_behind(name: &'static str, answer: Answer, proxy: &str) -> Self {
-        Self::start_with(name, answer, None, &format!(";outbound=\"{proxy}\"")).await
-    }
-
-    /// Starts a phone that registers, as the user `name`, with the registrar on this port.
-    pub(crate) async fn start_registering(
-        name: &'static str,
-        answer: Answer,
-        registrar: u16,
-        password: &str,
-    ) -> Self {
-        let account = format!(";auth_user={name};auth_pass={password}");
-        Self::start_with(name, answer, Some(registrar), &account).await
-    }
-
-    async fn start_with(
-        name: &'static str,
-        answer: Answer,
-        registrar: Option<u16>,
-        account: &str,
-    ) -> Self {
+    async fn start_as(account: Account) -> Self {
         let ports = Ports::take();
+        let name = account.name;
         let home = Home::new(&format!("{name}'s phone"), &["output"]);
-        write_settings(home.path(), name, ports, answer, registrar, account)
-            .expect("the phone's files");
+        write_settings(home.path(), &account, &ports).expect("the phone's files");
         let [stdout, stderr] = home.outputs("output");
         let mut process = Command::new("baresip")
             .arg("-f")
@@ -107,6 +77,7 @@ impl Baresip {
         .await;
         let mut phone = Self {
             name,
+            answer: account.answer,
             ports,
             control,
             received: Vec::new(),
@@ -121,18 +92,106 @@ impl Baresip {
         phone
     }
 
-    /// Where the phone takes calls.
-    pub(crate) fn uri(&self) -> String {
+    fn uri(&self) -> String {
         format!("sip:{}@127.0.0.1:{}", self.name, self.ports.sip)
     }
 
-    /// Does what a user does at the phone: `dial`, `accept`, `hangup`, `hold`, …
-    /// Returns what the phone printed.
-    ///
-    /// # Panics
-    ///
-    /// When the phone refuses.
-    pub(crate) async fn command(&mut self, command: &str, params: &str) -> String {
+    fn identity(&self) -> String {
+        self.uri()
+    }
+
+    async fn dial(&mut self, to: &str) {
+        self.command("dial", to).await;
+    }
+
+    async fn accept(&mut self, call_id: &str) {
+        self.command_in(call_id, "accept", "").await;
+    }
+
+    async fn hang_up(&mut self, call_id: &str) {
+        self.command_in(call_id, "hangup", "").await;
+    }
+
+    async fn hold(&mut self, call_id: &str) {
+        self.command_in(call_id, "hold", "").await;
+    }
+
+    async fn resume(&mut self, call_id: &str) {
+        self.command_in(call_id, "resume", "").await;
+    }
+
+    async fn transfer(&mut self, call_id: &str, to: &str) {
+        self.command_in(call_id, "transfer", to).await;
+    }
+
+    async fn press(&mut self, call_id: &str, digit: char) {
+        self.command_in(call_id, "sndcode", &digit.to_string()).await;
+    }
+
+    async fn hears(&mut self, digit: char) {
+        let what = format!("the digit {digit}");
+        self.wait(&what, |event| event.kind == "CALL_DTMF_START" && event.param.starts_with(digit))
+            .await;
+    }
+
+    async fn direction(&mut self, call_id: &str) -> String {
+        let stream = self.command_in(call_id, "audio_debug", "").await;
+        // " audio dir=sendrecv pt_enc=0"
+        let direction = stream.split_once(" dir=").and_then(|(_, rest)| rest.split_once(' '));
+        direction.expect("the direction of an audio stream").0.to_owned()
+    }
+
+    async fn calls(&mut self) -> usize {
+        let listing = self.command("listcalls", "").await;
+        // "--- Active calls (2) ---"
+        let count = listing.split_once("calls (").and_then(|(_, rest)| rest.split_once(')'));
+        count.and_then(|(count, _)| count.parse().ok()).unwrap_or(0)
+    }
+
+    async fn rings(&mut self) -> Shown {
+        match self.answer {
+            Answer::Manual => self.wait_event("CALL_INCOMING").await,
+            // Of a call that it answers by itself, the offer is the first that the phone says.
+            Answer::Auto => self.wait_event("CALL_REMOTE_SDP").await,
+        }
+    }
+
+    async fn hears_ringing(&mut self) -> Shown {
+        self.wait_event("CALL_RINGING").await
+    }
+
+    async fn establishes(&mut self) -> Shown {
+        self.wait_event("CALL_ESTABLISHED").await
+    }
+
+    async fn establishes_call(&mut self, call_id: &str) -> Shown {
+        self.wait_event_of(call_id, "CALL_ESTABLISHED").await
+    }
+
+    async fn closes_call(&mut self, call_id: &str) -> Shown {
+        self.wait_event_of(call_id, "CALL_CLOSED").await
+    }
+
+    async fn closes(&mut self) -> Shown {
+        self.wait_event("CALL_CLOSED").await
+    }
+
+    async fn transfer_fails(&mut self, call_id: &str, status: u64) {
+        let why = self.wait_event_of(call_id, "TRANSFER_FAILED").await.why;
+        assert!(why.starts_with(&status.to_string()), "{why}");
+    }
+
+    /// The event of it may come before the remote control is there: the display tells.
+    async fn registers(&mut self, succeeds: bool) {
+        let shown = if succeeds { "OK" } else { "ERR" };
+        let what = format!("{}'s phone to show {shown} for its registration", self.name);
+        poll(&what, async || self.command("reginfo", "").await.contains(shown).then_some(())).await;
+    }
+}
+
+impl Baresip {
+    /// Does what a user does at the phone. Returns what the phone printed.
+    async fn command(&mut self, command: &str, params: &str) -> String {
         self.commands_sent += 1;
         let token = self.commands_sent.to_string();
         let body = json!({"command": command, "params": params, "token": token}).to_string();
@@ -156,55 +215,29 @@ impl Baresip {
         }
     }
 
-    /// Waits until the phone's display says this of its registration: `OK` or `ERR`. The event of it
-    /// may come before the remote control is there.
-    pub(crate) async fn wait_for_registration(&mut self, shown: &str) {
-        let what = format!("{}'s phone to show {shown} for its registration", self.name);
-        poll(&what, async || self.command("reginfo", "").await.contains(shown).then_some(())).await;
+    /// The same, in one of the phone's calls.
+    async fn command_in(&mut self, call_id: &str, command: &str, params: &str) -> String {
+        self.command("callfind", call_id).await;
+        self.command(command, params).await
     }
 
-    /// How many calls the phone is in, ringing ones included.
-    pub(crate) async fn calls(&mut self) -> usize {
-        let listing = self.command("listcalls", "").await;
-        // "--- Active calls (2) ---"
-        let count = listing.split_once("calls (").and_then(|(_, rest)| rest.split_once(')'));
-        count.and_then(|(count, _)| count.parse().ok()).unwrap_or(0)
-    }
-
-    /// Waits until the phone is in no call: the last one may still be closing.
-    pub(crate) async fn wait_until_idle(&mut self) {
-        while self.calls().await > 0 {
-            self.wait_event("CALL_CLOSED").await;
-        }
-    }
-
-    /// Waits for an event named `kind`. Earlier events of other kinds stay for later waits.
-    pub(crate) async fn wait_event(&mut self, kind: &str) -> Event {
+    async fn wait_event(&mut self, kind: &str) -> Shown {
         self.wait(kind, |event| event.kind == kind).await
     }
 
-    /// Waits for an event named `kind` in the call with this Call-ID.
-    pub(crate) async fn wait_event_of(&mut self, call_id: &str, kind: &str) -> Event {
+    async fn wait_event_of(&mut self, call_id: &str, kind: &str) -> Shown {
         let what = format!("{kind} in call {call_id}");
         self.wait(&what, |event| event.kind == kind && event.call_id == call_id).await
     }
 
-    /// Presses `digit` here and waits until `other` hears it: audio flows this way, in a call with
-    /// that very phone.
-    pub(crate) async fn is_heard_by(&mut self, other: &mut Self, digit: char) {
-        self.command("sndcode", &digit.to_string()).await;
-        let what = format!("the digit {digit} from {}", self.name);
-        other
-            .wait(&what, |event| event.kind == "CALL_DTMF_START" && event.param.starts_with(digit))
-            .await;
-    }
-
-    async fn wait(&mut self, what: &str, wanted: impl Fn(&Event) -> bool) -> Event {
+    /// Waits for a wanted event. Those that came before it stay for later waits.
+    async fn wait(&mut self, what: &str, wanted: impl Fn(&Event) -> bool) -> Shown {
         let what = format!("{}'s phone to report {what}", self.name);
         expect(&what, async {
             loop {
                 if let Some(at) = self.events.iter().position(&wanted) {
-                    return self.events.remove(at);
+                    let Event { call_id, peer, param, .. } = self.events.remove(at);
+                    return Shown { call_id, peer, why: param };
                 }
                 let message = self.read_message().await;
                 if message["event"] == true {
@@ -263,15 +296,9 @@ fn take_message(received: &mut Vec<u8>) -> Option<Value> {
     Some(message)
 }
 
-fn write_settings(
-    directory: &Path,
-    name: &str,
-    ports: Ports,
-    answer: Answer,
-    registrar: Option<u16>,
-    account: &str,
-) -> io::Result<()> {
-    let Ports { sip, control, media } = ports;
+fn write_settings(directory: &Path, account: &Account, ports: &Ports) -> io::Result<()> {
+    let Account { name, answer, .. } = account;
+    let Ports { sip, control, media, .. } = ports;
     let media_end = ports.media_end();
     let tone = directory.join("tone.wav");
     let tone_path = tone.display();
@@ -279,15 +306,23 @@ fn write_settings(
         Answer::Auto => "auto",
         Answer::Manual => "manual",
     };
-    let (at, refresh) = registrar.map_or((sip, 0), |port| (port, 60));
+    let (at, refresh, mut more) = match &account.registrar {
+        Some((port, password)) => (*port, 60, format!(";auth_user={name};auth_pass={password}")),
+        None => (*sip, 0, String::new()),
+    };
+    if let Some(proxy) = &account.proxy {
+        more += &format!(";outbound=\"{proxy}\"");
+    }
     fs::write(&tone, wav_tone())?;
     fs::write(directory.join("contacts"), "")?;
     fs::write(
         directory.join("accounts"),
         format!(
-            "<sip:{name}@127.0.0.1:{at}>;regint={refresh};audio_codecs=pcmu,pcma;answermode={answer}{account}\n"
+            "<sip:{name}@127.0.0.1:{at}>;regint={refresh};audio_codecs=pcmu,pcma;answermode={answer}{more}\n"
         ),
     )?;
+    // Without a jitter buffer, as the one of baresip 1.0 goes deaf when somebody else sends on, whose
+    // sequence numbers are lower.
     // An interface is named by its address: baresip finds no IPv4 address under "lo".
     let config = format!(
         "sip_listen 127.0.0.1:{sip}\n\
@@ -302,6 +337,7 @@ fn write_settings(
          ausrc_channels 1\n\
          auplay_channels 1\n\
          rtp_ports {media}-{media_end}\n\
+         jitter_buffer_delay 0-0\n\
          module_path {MODULES}\n\
          module g711.so\n\
          module aufile.so\n\

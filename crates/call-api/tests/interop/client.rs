@@ -21,10 +21,12 @@ use crate::lab::{expect, expect_within, show_on_failure};
 const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 
 /// What became of a command.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Run {
     /// Its messages in order: `Started`, the `data` of each `Event`, `Error`, `Ended`.
     pub(crate) messages: Vec<String>,
+    /// The parameters of each `Event`.
+    pub(crate) events: Vec<Value>,
     /// The parameters of its `Error`.
     pub(crate) error: Option<Value>,
     /// The parameters of its `Ended`, null before.
@@ -91,7 +93,9 @@ impl Client {
                 "{method} was not started: {message}"
             );
             let command = message["result"]["cmd_id"].as_str().expect("a cmd_id").to_owned();
-            let run = Run { messages: vec!["Started".to_owned()], error: None, ended: Value::Null };
+            let started = vec!["Started".to_owned()];
+            let run =
+                Run { messages: started, events: Vec::new(), error: None, ended: Value::Null };
             self.runs.insert(command.clone(), run);
             return command;
         }
@@ -109,6 +113,52 @@ impl Client {
         self.runs[command].clone()
     }
 
+    /// Waits for an event of a started command; returns the Call-ID that it names.
+    pub(crate) async fn call_id_of(&mut self, command: &str, event: &str) -> String {
+        expect(&format!("the event {event}"), async {
+            loop {
+                let mut events = self.runs[command].events.iter();
+                if let Some(found) = events.find(|params| params["data"] == event) {
+                    return found["callid"].as_str().expect("a callid").to_owned();
+                }
+                let message = self.read().await;
+                self.keep(&message);
+            }
+        })
+        .await
+    }
+
+    /// Sends a request as it is; returns all that is read until its command has ended. No other
+    /// command may run.
+    pub(crate) async fn exchange(&mut self, request: &Value) -> Vec<Value> {
+        self.socket.send(Message::text(request.to_string())).await.expect("the server reads");
+        expect_within(COMMAND_LIMIT, "the command to end", async {
+            let mut read: Vec<Value> = Vec::new();
+            while read.last().is_none_or(|message| message["method"] != "Ended") {
+                read.push(self.read().await);
+            }
+            read
+        })
+        .await
+    }
+
+    /// Asks what is no command; returns the result.
+    pub(crate) async fn ask(&mut self, method: &str, params: Value) -> Value {
+        self.requests_sent += 1;
+        let id = self.requests_sent.to_string();
+        let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        self.socket.send(Message::text(request.to_string())).await.expect("the server reads");
+        loop {
+            let message = expect("the answer to a query", self.read()).await;
+            if message.get("method").is_some() {
+                self.keep(&message);
+                continue;
+            }
+            assert_eq!(message["id"], id.as_str(), "a reply to nothing: {message}");
+            return message["result"].clone();
+        }
+    }
+
     /// Puts a notification where it belongs.
     fn keep(&mut self, message: &Value) {
         let params = &message["params"];
@@ -117,9 +167,11 @@ impl Client {
         let run = run.unwrap_or_else(|| panic!("no such command was started: {message}"));
         assert!(run.ended.is_null(), "a message after Ended: {message}");
         match message["method"].as_str() {
-            Some("Event") => run
-                .messages
-                .push(params["data"].as_str().expect("an Event names itself").to_owned()),
+            Some("Event") => {
+                let name = params["data"].as_str().expect("an Event names itself");
+                run.messages.push(name.to_owned());
+                run.events.push(params.clone());
+            }
             Some("Error") => {
                 run.messages.push("Error".to_owned());
                 run.error = Some(params.clone());

@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::future::Future;
 use std::io::{Write as _, stderr};
 use std::net::{TcpListener, UdpSocket};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
@@ -23,27 +23,40 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 /// machine that is busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A program from the distribution that a test drives.
+/// A program of others that a test drives.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Tool {
     /// The softphone `baresip`, 1.0 or later.
     Baresip,
+    /// PJSIP's Python binding.
+    Pjsip,
     /// The traffic generator `sipp`, 3.6 or later.
     Sipp,
 }
 
 impl Tool {
-    fn program(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Baresip => "baresip",
+            Self::Pjsip => "PJSIP",
             Self::Sipp => "sipp",
         }
     }
 
     fn is_installed(self) -> bool {
-        let path = env::var_os("PATH").unwrap_or_default();
-        env::split_paths(&path).any(|directory| directory.join(self.program()).is_file())
+        match self {
+            Self::Pjsip => pjsip_python().is_file(),
+            Self::Baresip | Self::Sipp => {
+                let path = env::var_os("PATH").unwrap_or_default();
+                env::split_paths(&path).any(|directory| directory.join(self.name()).is_file())
+            }
+        }
     }
+}
+
+/// The Python that has PJSIP's binding, where `make tools` puts it.
+pub(crate) fn pjsip_python() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.lab/pjsip/bin/python3")
 }
 
 /// Whether this machine can run a test that needs `tools`.
@@ -55,13 +68,13 @@ impl Tool {
 /// When a tool is missing and `CI` is set.
 pub(crate) fn can_use(tools: &[Tool]) -> bool {
     let missing: Vec<&str> =
-        tools.iter().filter(|tool| !tool.is_installed()).map(|tool| tool.program()).collect();
+        tools.iter().filter(|tool| !tool.is_installed()).map(|tool| tool.name()).collect();
     if missing.is_empty() {
         return true;
     }
     let test = thread::current().name().unwrap_or("an interop test").to_owned();
     let why = format!(
-        "{test} needs {}, not found in PATH; `make tools` installs it",
+        "{test} needs {}, which is not here; `make tools` installs it",
         missing.join(" and ")
     );
     assert!(env::var_os("CI").is_none_or(|ci| ci.is_empty()), "{why}");
@@ -70,8 +83,8 @@ pub(crate) fn can_use(tools: &[Tool]) -> bool {
     false
 }
 
-/// Ports that belong to one program of one test.
-#[derive(Clone, Copy, Debug)]
+/// Ports that belong to one program of one test, as long as it runs.
+#[derive(Debug)]
 pub(crate) struct Ports {
     /// SIP, and the port above it, which baresip takes for TLS.
     pub(crate) sip: u16,
@@ -79,34 +92,35 @@ pub(crate) struct Ports {
     pub(crate) control: u16,
     /// The first of sixteen ports for RTP and RTCP.
     pub(crate) media: u16,
+    /// Locked: so two test runs at once do not take the same ports.
+    _lock: File,
 }
 
 impl Ports {
-    const BLOCK: u16 = 32;
+    const BLOCK: u16 = 20;
     const FIRST: u16 = 12_000;
     /// Below the ports that Linux hands out on its own (32768 and up), which come and go during a
     /// test.
-    const BLOCKS: u16 = 600;
+    const BLOCKS: u16 = 1000;
 
-    /// Takes a block of ports in which nobody listens and which no other test of this process was
-    /// given.
+    /// Takes a block of ports in which nobody listens and which no other test was given.
     pub(crate) fn take() -> Self {
-        static TAKEN: AtomicU16 = AtomicU16::new(0);
-        // Two test runs at once start far apart.
-        let offset = (std::process::id() % u32::from(Self::BLOCKS)) as u16;
-        loop {
-            let taken = TAKEN.fetch_add(1, Ordering::Relaxed);
-            assert!(taken < Self::BLOCKS, "no free ports left");
-            let base = Self::FIRST + (offset + taken) % Self::BLOCKS * Self::BLOCK;
-            let ports = Self { sip: base, control: base + 4, media: base + 8 };
-            if (base..base + Self::BLOCK).all(is_free) {
-                return ports;
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        for _ in 0..Self::BLOCKS {
+            let base =
+                Self::FIRST + NEXT.fetch_add(1, Ordering::Relaxed) % Self::BLOCKS * Self::BLOCK;
+            let name = env::temp_dir().join(format!("call-api-ports-{base}.lock"));
+            // Another user's file is as good as a lock.
+            let Ok(lock) = File::create(name) else { continue };
+            if lock.try_lock().is_ok() && (base..base + Self::BLOCK).all(is_free) {
+                return Self { sip: base, control: base + 2, media: base + 4, _lock: lock };
             }
         }
+        panic!("no free ports left");
     }
 
     /// The last port for RTP and RTCP.
-    pub(crate) fn media_end(self) -> u16 {
+    pub(crate) fn media_end(&self) -> u16 {
         self.media + 15
     }
 }

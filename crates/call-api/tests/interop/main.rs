@@ -1,16 +1,29 @@
-//! Call API against phones that nobody here wrote: baresip and sipp, over real sockets on loopback.
+//! Call API against phones that nobody here wrote: baresip, PJSIP and sipp, over real sockets on
+//! loopback.
 //!
 //! Scenario and simulation tests prove the engine in virtual time, against peers that share its
 //! authors. These tests are the foreign judge: a real process of ours, real processes of theirs,
 //! and only what a user would notice is asserted. Each test names the programs it needs
 //! (`make tools` installs them) and takes ports of its own, so tests may run side by side.
 
+mod attended_transfer;
 mod baresip;
+mod blind_transfer;
+mod call_end;
 mod call_start;
 mod call_start_failures;
 mod client;
+mod established;
+mod examples;
+#[path = "../flows/mod.rs"]
+mod flows;
+mod hold;
 mod lab;
+mod opensips;
+mod phone;
+mod phone_transfer;
 mod phones_alone;
+mod pjsip;
 mod registered;
 mod server;
 mod sipp;

@@ -1,76 +1,107 @@
-//! Phones that register: called by their user's name, put on hold and taken back.
+//! Phones that register: called by their user's name, all of them at once.
 
 use serde_json::json;
+use sip::digest::Algorithm;
 
-use crate::baresip::{Answer, Baresip};
+use crate::baresip::Baresip;
 use crate::lab::{Tool, can_use};
+use crate::phone::{Account, Phone, talk, with_each_phone};
+use crate::pjsip::Pjsip;
 use crate::server::Server;
 
-#[tokio::test]
-async fn registered_phones_are_called_by_name_held_and_taken_back() {
-    if !can_use(&[Tool::Baresip]) {
-        return;
+const USERS: [(&str, &str); 2] = [("alice", "wonderland"), ("bob", "builder")];
+
+with_each_phone! {
+    async fn registered_phones_are_called_by_name<P>() {
+        phones_register_and_call::<P>(Algorithm::Md5).await;
     }
-    let users = [("alice", "wonderland"), ("bob", "builder")];
-    let server = Server::start_with_users(&users).await;
-    let mut client = server.client().await;
-    let port = server.sip_port();
-    let mut alice = Baresip::start_registering("alice", Answer::Auto, port, users[0].1).await;
-    let mut bob = Baresip::start_registering("bob", Answer::Auto, port, users[1].1).await;
-    alice.wait_for_registration("OK").await;
-    bob.wait_for_registration("OK").await;
 
-    let name = |user: &str| format!("sip:{user}@127.0.0.1:{port}");
-    let params = json!({"caller": name("alice"), "callee": name("bob"), "mode": "bridge"});
-    let start = client.run("CallStart", params).await;
-    let call_id = start.call_id();
-    alice.wait_event_of(&call_id, "CALL_ESTABLISHED").await;
-    bob.wait_event_of(&call_id, "CALL_ESTABLISHED").await;
-    alice.is_heard_by(&mut bob, '1').await;
-    bob.is_heard_by(&mut alice, '2').await;
+    async fn a_phone_with_a_wrong_password_is_not_registered<P>() {
+        let server = Server::start_with_users(&USERS, Algorithm::Md5).await;
+        let mut client = server.client().await;
+        let port = server.sip_port();
+        let mut alice = P::start_as(Account::of("alice").registered(port, "guessed")).await;
+        alice.registers(false).await;
 
-    // Each is asked to stop sending, and says so.
-    for (leg, digit) in [("caller", '3'), ("callee", '4')] {
-        let hold = client.run("CallHold", json!({"callid": call_id, "leg": leg})).await;
-        assert_eq!(hold.messages, ["Started", "CALL_HOLD", "Ended"]);
-        let again = client.run("CallHold", json!({"callid": call_id, "leg": leg})).await;
-        again.expect_error(-32004, json!({"kind": "invalid_state"}));
-        let back = client.run("CallUnHold", json!({"callid": call_id, "leg": leg})).await;
-        assert_eq!(back.messages, ["Started", "CALL_UNHOLD", "Ended"]);
-        alice.is_heard_by(&mut bob, digit).await;
-        bob.is_heard_by(&mut alice, digit).await;
+        let name = format!("sip:alice@127.0.0.1:{port}");
+        let start = client.run("CallStart", json!({"caller": name, "callee": name})).await;
+        start.expect_error(
+            -32020,
+            json!({"kind": "sip_failure", "origin": "caller", "sip_code": 480,
+            "sip_reason": "Temporarily Unavailable"}),
+        );
     }
-    let hold = client.run("CallHold", json!({"callid": call_id})).await;
-    assert_eq!(hold.messages, ["Started", "CALL_HOLD", "CALL_HOLD", "Ended"]);
-    let back = client.run("CallUnhold", json!({"callid": call_id})).await;
-    assert_eq!(back.messages, ["Started", "CALL_UNHOLD", "CALL_UNHOLD", "Ended"]);
-    alice.is_heard_by(&mut bob, '5').await;
-    bob.is_heard_by(&mut alice, '6').await;
-    assert_eq!((alice.calls().await, bob.calls().await), (1, 1));
-
-    let end = client.run("CallEnd", json!({"callid": call_id})).await;
-    assert_eq!(end.messages, ["Started", "Ended"]);
-    alice.wait_event_of(&call_id, "CALL_CLOSED").await;
-    bob.wait_event_of(&call_id, "CALL_CLOSED").await;
 }
 
 #[tokio::test]
-async fn a_phone_with_a_wrong_password_is_not_registered() {
-    if !can_use(&[Tool::Baresip]) {
-        return;
+async fn a_phone_registers_with_sha_256() {
+    if can_use(&[Tool::Pjsip]) {
+        phones_register_and_call::<Pjsip>(Algorithm::Sha256).await;
     }
-    let server = Server::start_with_users(&[("alice", "wonderland")]).await;
+}
+
+async fn phones_register_and_call<P: Phone>(algorithm: Algorithm) {
+    let server = Server::start_with_users(&USERS, algorithm).await;
     let mut client = server.client().await;
     let port = server.sip_port();
-    let mut alice = Baresip::start_registering("alice", Answer::Auto, port, "guessed").await;
-    alice.wait_for_registration("ERR").await;
+    let [(_, wonderland), (_, builder)] = USERS;
+    let mut alice = P::start_as(Account::of("alice").registered(port, wonderland)).await;
+    let mut bob = P::start_as(Account::of("bob").registered(port, builder)).await;
+    alice.registers(true).await;
+    bob.registers(true).await;
 
     let name = |user: &str| format!("sip:{user}@127.0.0.1:{port}");
-    let params = json!({"caller": name("alice"), "callee": name("alice")});
+    let params = json!({"caller": name("alice"), "callee": name("bob")});
     let start = client.run("CallStart", params).await;
-    start.expect_error(
-        -32020,
-        json!({"kind": "sip_failure", "origin": "caller", "sip_code": 480,
-        "sip_reason": "Temporarily Unavailable"}),
-    );
+    let call_id = start.call_id();
+    alice.establishes_call(&call_id).await;
+    bob.establishes_call(&call_id).await;
+    talk(&mut alice, &mut bob, &call_id, '1').await;
+    let end = client.run("CallEnd", json!({"callid": call_id})).await;
+    assert_eq!(end.messages, ["Started", "Ended"]);
+    alice.closes_call(&call_id).await;
+    bob.closes_call(&call_id).await;
+
+    // And one phone calls the other.
+    alice.dial(&name("bob")).await;
+    let call = bob.establishes().await.call_id;
+    alice.establishes_call(&call).await;
+    talk(&mut alice, &mut bob, &call, '2').await;
+}
+
+#[tokio::test]
+async fn all_phones_of_a_user_ring_until_one_is_answered() {
+    if !can_use(&[Tool::Baresip, Tool::Pjsip]) {
+        return;
+    }
+    let server = Server::start_with_users(&USERS, Algorithm::Md5).await;
+    let port = server.sip_port();
+    let [(_, wonderland), (_, builder)] = USERS;
+    let bob = || Account::of("bob").registered(port, builder).rings();
+    let mut alice = Pjsip::start_as(Account::of("alice").registered(port, wonderland)).await;
+    let mut desk = Baresip::start_as(bob()).await;
+    let mut mobile = Pjsip::start_as(bob()).await;
+    desk.registers(true).await;
+    mobile.registers(true).await;
+    alice.registers(true).await;
+
+    for (round, digit) in ["desk", "mobile"].into_iter().zip("12".chars()) {
+        alice.dial(&format!("sip:bob@127.0.0.1:{port}")).await;
+        let call = desk.rings().await.call_id;
+        assert_eq!(mobile.rings().await.call_id, call);
+        if round == "desk" {
+            desk.accept(&call).await;
+            mobile.closes_call(&call).await;
+            desk.establishes_call(&call).await;
+            talk(&mut alice, &mut desk, &call, digit).await;
+        } else {
+            mobile.accept(&call).await;
+            desk.closes_call(&call).await;
+            mobile.establishes_call(&call).await;
+            talk(&mut alice, &mut mobile, &call, digit).await;
+        }
+        alice.hang_up(&call).await;
+        desk.is_in_calls(0).await;
+        mobile.is_in_calls(0).await;
+    }
 }

@@ -24,6 +24,17 @@ pub(crate) struct Sipp {
 impl Sipp {
     /// Starts the scenario `tests/interop/sipp/{scenario}.xml`: a phone that waits for one call.
     pub(crate) async fn start(scenario: &'static str) -> Self {
+        let trace = ["-trace_msg", "-message_file", "messages"];
+        Self::start_with(scenario, "1", &trace).await
+    }
+
+    /// Starts a phone that takes any number of calls, and sees only that each goes as the scenario
+    /// says.
+    pub(crate) async fn start_many(scenario: &'static str) -> Self {
+        Self::start_with(scenario, "1000000", &["-l", "10000", "-buff_size", "4194304"]).await
+    }
+
+    async fn start_with(scenario: &'static str, calls: &str, options: &[&str]) -> Self {
         let ports = Ports::take();
         let home = Home::new(&format!("sipp ({scenario})"), &["messages", "errors", "output"]);
         let [stdout, stderr] = home.outputs("output");
@@ -36,15 +47,9 @@ impl Sipp {
             )
             .args(["-i", "127.0.0.1", "-p", &ports.sip.to_string()])
             .args(["-cp", &ports.control.to_string(), "-mp", &ports.media.to_string()])
-            .args(["-m", "1", "-timeout", "90s", "-timeout_error", "-nostdin"])
-            .args([
-                "-trace_msg",
-                "-message_file",
-                "messages",
-                "-trace_err",
-                "-error_file",
-                "errors",
-            ])
+            .args(["-m", calls, "-timeout", "90s", "-timeout_error", "-nostdin"])
+            .args(["-trace_err", "-error_file", "errors"])
+            .args(options)
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(stderr)

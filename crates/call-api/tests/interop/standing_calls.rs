@@ -3,47 +3,79 @@
 
 use serde_json::json;
 
-use crate::baresip::{Answer, Baresip};
-use crate::lab::{Tool, can_use};
+use crate::phone::{Account, talk, with_each_phone};
 use crate::server::Server;
 
-#[tokio::test]
-async fn a_phone_calls_a_phone_through_the_server() {
-    if !can_use(&[Tool::Baresip]) {
-        return;
+with_each_phone! {
+    async fn a_phone_calls_a_phone_through_the_server_and_holds_it<P>() {
+        let server = Server::start().await;
+        let mut alice = P::start_as(Account::of("alice").behind(&server.sip_uri())).await;
+        let mut bob = P::start("bob").await;
+
+        alice.dial(&bob.uri()).await;
+        let call = alice.establishes().await;
+        assert_eq!(call.peer, bob.uri());
+        let call = call.call_id;
+        assert_eq!(bob.establishes_call(&call).await.peer, alice.identity());
+        talk(&mut alice, &mut bob, &call, '1').await;
+
+        alice.hold(&call).await;
+        alice.comes_to(&call, "sendonly").await;
+        bob.comes_to(&call, "recvonly").await;
+        bob.hold(&call).await;
+        alice.comes_to(&call, "inactive").await;
+        bob.comes_to(&call, "inactive").await;
+        alice.resume(&call).await;
+        alice.comes_to(&call, "recvonly").await;
+        bob.comes_to(&call, "sendonly").await;
+        bob.resume(&call).await;
+        alice.comes_to(&call, "sendrecv").await;
+        bob.comes_to(&call, "sendrecv").await;
+        talk(&mut alice, &mut bob, &call, '2').await;
+
+        alice.hang_up(&call).await;
+        alice.closes_call(&call).await;
+        bob.closes_call(&call).await;
+        assert_eq!((alice.calls().await, bob.calls().await), (0, 0));
     }
-    let server = Server::start().await;
-    let mut alice = Baresip::start_behind("alice", Answer::Auto, &server.sip_uri()).await;
-    let mut bob = Baresip::start("bob", Answer::Auto).await;
 
-    alice.command("dial", &bob.uri()).await;
-    assert_eq!(alice.wait_event("CALL_ESTABLISHED").await.peer, bob.uri());
-    assert_eq!(bob.wait_event("CALL_ESTABLISHED").await.peer, alice.uri());
-    alice.is_heard_by(&mut bob, '5').await;
-    bob.is_heard_by(&mut alice, '7').await;
-
-    alice.command("hangup", "").await;
-    alice.wait_event("CALL_CLOSED").await;
-    bob.wait_event("CALL_CLOSED").await;
-    assert_eq!((alice.calls().await, bob.calls().await), (0, 0));
-}
-
-#[tokio::test]
-async fn a_call_outlives_the_server_that_made_it() {
-    if !can_use(&[Tool::Baresip]) {
-        return;
+    async fn a_phone_that_is_called_through_the_server_declines<P>() {
+        let server = Server::start().await;
+        let mut alice = P::start_as(Account::of("alice").behind(&server.sip_uri())).await;
+        let mut bob = P::start_as(Account::of("bob").rings()).await;
+        alice.dial(&bob.uri()).await;
+        alice.hears_ringing().await;
+        let call = bob.rings().await.call_id;
+        bob.hang_up(&call).await;
+        let why = alice.closes_call(&call).await.why;
+        assert!(why.starts_with(&P::DECLINE.to_string()), "{why}");
     }
-    let server = Server::start().await;
-    let mut client = server.client().await;
-    let mut alice = Baresip::start("alice", Answer::Auto).await;
-    let mut bob = Baresip::start("bob", Answer::Auto).await;
-    let start = client.run("CallStart", json!({"caller": alice.uri(), "callee": bob.uri()})).await;
-    let call_id = start.call_id();
-    alice.wait_event_of(&call_id, "CALL_ESTABLISHED").await;
-    bob.wait_event_of(&call_id, "CALL_ESTABLISHED").await;
 
-    assert_eq!(server.terminate().await.code(), Some(0));
-    alice.is_heard_by(&mut bob, '5').await;
-    bob.is_heard_by(&mut alice, '7').await;
-    assert_eq!((alice.calls().await, bob.calls().await), (1, 1));
+    async fn a_phone_that_calls_through_the_server_gives_up<P>() {
+        let server = Server::start().await;
+        let mut alice = P::start_as(Account::of("alice").behind(&server.sip_uri())).await;
+        let mut bob = P::start_as(Account::of("bob").rings()).await;
+        alice.dial(&bob.uri()).await;
+        let call = alice.hears_ringing().await.call_id;
+        bob.rings().await;
+        alice.hang_up(&call).await;
+        bob.closes_call(&call).await;
+        alice.is_in_calls(0).await;
+    }
+
+    async fn a_call_outlives_the_server_that_made_it<P>() {
+        let server = Server::start().await;
+        let mut client = server.client().await;
+        let mut alice = P::start("alice").await;
+        let mut bob = P::start("bob").await;
+        let start =
+            client.run("CallStart", json!({"caller": alice.uri(), "callee": bob.uri()})).await;
+        let call = start.call_id();
+        alice.establishes_call(&call).await;
+        bob.establishes_call(&call).await;
+
+        assert_eq!(server.terminate().await.code(), Some(0));
+        talk(&mut alice, &mut bob, &call, '1').await;
+        assert_eq!((alice.calls().await, bob.calls().await), (1, 1));
+    }
 }

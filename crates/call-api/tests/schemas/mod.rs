@@ -1,21 +1,25 @@
 //! Holds messages against the schemas that the server publishes.
 
+mod validate;
+
 use call_api::server::discovery::Discovery;
 use serde_json::{Value, json};
 
+use self::validate::validate;
+
 /// The documents of a server.
-pub struct Schemas {
+pub(crate) struct Schemas {
     openrpc: Value,
     asyncapi: Value,
 }
 
 impl Schemas {
-    pub fn new(discovery: &Discovery) -> Self {
+    pub(crate) fn new(discovery: &Discovery) -> Self {
         Self { openrpc: discovery.openrpc.clone(), asyncapi: discovery.asyncapi.clone() }
     }
 
     /// Fails when the parameters of a valid request are not what the documents say.
-    pub fn check_params(&self, method: &str, params: &Value) {
+    pub(crate) fn check_params(&self, method: &str, params: &Value) {
         let described = self.method(method);
         for param in described["params"].as_array().unwrap() {
             let name = param["name"].as_str().unwrap();
@@ -27,14 +31,14 @@ impl Schemas {
     }
 
     /// Fails when the result of a method is not what the documents say.
-    pub fn check_result(&self, method: &str, result: &Value) {
+    pub(crate) fn check_result(&self, method: &str, result: &Value) {
         if method != "rpc.discover" {
             self.holds(&self.openrpc, &self.method(method)["result"]["schema"], result, method);
         }
     }
 
     /// Fails when a notification is not what the documents say.
-    pub fn check_notification(&self, notification: &Value) {
+    pub(crate) fn check_notification(&self, notification: &Value) {
         let method = notification["method"].as_str().unwrap();
         let described = &self.asyncapi["components"]["messages"][method]["payload"];
         assert!(described.is_object(), "{method} is not described");
@@ -53,19 +57,4 @@ impl Schemas {
             panic!("{what} is not as described: {error}\nin\n{value:#}");
         }
     }
-}
-
-/// Holds a value against a schema of draft 7.
-pub fn validate(schema: Value, value: &Value) -> Result<(), String> {
-    let (mut compiled, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
-    compiler.set_default_draft(boon::Draft::V7);
-    // OpenRPC's name for JSON Schema, and what it uses of it.
-    let json_schema = json!({
-        "allOf": [{ "$ref": "http://json-schema.org/draft-07/schema#" }],
-        "definitions": { "JSONSchemaObject": { "properties": { "$ref": { "type": "string" } } } },
-    });
-    compiler.add_resource("https://meta.json-schema.tools/", json_schema).unwrap();
-    compiler.add_resource("memory:schema", schema).unwrap();
-    let schema = compiler.compile("memory:schema", &mut compiled).unwrap();
-    compiled.validate(value, schema).map_err(|error| format!("{error:#}"))
 }

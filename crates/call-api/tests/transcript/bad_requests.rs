@@ -32,8 +32,8 @@ async fn deep_nesting_is_a_parse_error() {
         .receive(&format!(r#"{{"jsonrpc":"2.0","method":"Echo","id":1,"params":{deep}}}"#));
     client.write_down();
     expect![[r#"
-        < {"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"not JSON: recursion limit exceeded at line 1 column 128","data":{"kind":"parse_error"}}}
-        < {"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"not JSON: recursion limit exceeded at line 1 column 176","data":{"kind":"parse_error"}}}
+        < {"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"nested more than 64 levels deep","data":{"kind":"parse_error"}}}
+        < {"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"nested more than 64 levels deep","data":{"kind":"parse_error"}}}
     "#]].assert_eq(&client.transcript);
 }
 

@@ -153,24 +153,31 @@ async fn a_command_outlives_its_client() {
 }
 
 #[tokio::test]
-async fn while_draining_new_commands_are_refused_and_running_ones_end() {
+async fn while_draining_calls_are_not_started_but_can_be_ended_and_commands_run_on() {
     let mut client = Client::new();
     client.begin(r#"{"method":"CallStart","params":{"caller":"sip:alice@h","callee":"sip:hang@h","cmd_id":"first"},"id":1,"jsonrpc":"2.0"}"#);
     client.phase.send_replace(Phase::Draining);
-    client.begin(r#"{"method":"CallEnd","params":{"callid":"x"},"id":2,"jsonrpc":"2.0"}"#);
+    client.begin(r#"{"method":"CallStart","params":{"caller":"sip:alice@h","callee":"sip:bob@h"},"id":2,"jsonrpc":"2.0"}"#);
+    client.begin(
+        r#"{"method":"CallEnd","params":{"callid":"x","cmd_id":"second"},"id":4,"jsonrpc":"2.0"}"#,
+    );
+    client.until_ended().await;
     client.begin(r#"{"method":"CallStart","params":{"caller":"sip:alice@h","callee":"sip:hang@h","cmd_id":"first"},"id":3,"jsonrpc":"2.0"}"#);
     client.backend.release();
     client.until_ended().await;
     expect![[r#"
         > {"method":"CallStart","params":{"caller":"sip:alice@h","callee":"sip:hang@h","cmd_id":"first"},"id":1,"jsonrpc":"2.0"}
         < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"first","status":"Started"}}
-        > {"method":"CallEnd","params":{"callid":"x"},"id":2,"jsonrpc":"2.0"}
+        > {"method":"CallStart","params":{"caller":"sip:alice@h","callee":"sip:bob@h"},"id":2,"jsonrpc":"2.0"}
         < {"jsonrpc":"2.0","id":2,"error":{"code":-32010,"message":"the server is shutting down","data":{"kind":"draining"}}}
-        > {"method":"CallStart","params":{"caller":"sip:alice@h","callee":"sip:hang@h","cmd_id":"first"},"id":3,"jsonrpc":"2.0"}
-        < {"jsonrpc":"2.0","id":3,"result":{"cmd_id":"first","status":"Started","replayed":true}}
+        > {"method":"CallEnd","params":{"callid":"x","cmd_id":"second"},"id":4,"jsonrpc":"2.0"}
+        < {"jsonrpc":"2.0","id":4,"result":{"cmd_id":"second","status":"Started"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"first","data":"CALL_ANSWER","callid":"call-1@fake","leg":"caller","uri":"sip:alice@h","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"first","data":"TRANSFER_ACCEPT","callid":"call-1@fake","leg":"caller","uri":"sip:alice@h","time":"T"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"first","data":"CALL_START","callid":"call-1@fake","leg":"callee","uri":"sip:hang@h","time":"T"}}
+        < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"second"}}
+        > {"method":"CallStart","params":{"caller":"sip:alice@h","callee":"sip:hang@h","cmd_id":"first"},"id":3,"jsonrpc":"2.0"}
+        < {"jsonrpc":"2.0","id":3,"result":{"cmd_id":"first","status":"Started","replayed":true}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"first","data":"CALL_ANSWER","callid":"call-1@fake","leg":"callee","uri":"sip:hang@h","time":"T"}}
         < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"first","callid":"call-1@fake"}}
     "#]].assert_eq(&client.transcript);

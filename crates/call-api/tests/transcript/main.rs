@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod access;
 mod bad_requests;
 mod batches;
 mod flows;
@@ -13,6 +14,7 @@ mod hold;
 mod outcomes;
 mod random;
 mod registrations;
+mod restart;
 mod retries;
 mod subscriptions;
 mod transfer;
@@ -62,9 +64,12 @@ impl Client {
 
     /// The journal of this client's server keeps so many bytes.
     fn with_journal_of(journal_bytes: usize, limits: &Limits) -> Self {
+        Self::with_journal(Arc::new(Journal::new(0xa, journal_bytes)), limits)
+    }
+
+    fn with_journal(journal: Arc<Journal>, limits: &Limits) -> Self {
         let backend = Arc::new(Fake::default());
         let (phase, follow) = watch::channel(Phase::Serving);
-        let journal = Arc::new(Journal::new(0xa, journal_bytes));
         let commands = Commands::new(backend.clone(), journal.clone(), limits, follow);
         Self::connect(Arc::new(commands), backend, journal, Arc::new(phase))
     }

@@ -27,6 +27,62 @@ async fn a_retry_gets_the_first_reply_and_starts_nothing() {
 }
 
 #[tokio::test]
+async fn a_transfer_that_is_tried_again_is_one_transfer_however_it_is_spelled() {
+    check(
+        &[
+            r#"{"method":"CallBlindTransfer","params":{"callid":"x","leg":"callee","destination":"sip:c@h","cmd_id":"move-1"},"id":1,"jsonrpc":"2.0"}"#,
+            r#"{"method":"CallBlindTransfer","params":{"cmd_id":"move-1","destination":"sip:c@h","leg":"callee","callid":"x","mode":"auto"},"id":2,"jsonrpc":"2.0"}"#,
+            r#"{"method":"CallBlindTransfer","params":{"callid":"x","leg":"callee","destination":"sip:d@h","cmd_id":"move-1"},"id":3,"jsonrpc":"2.0"}"#,
+            r#"{"method":"CallAttendedTransfer","params":{"callid_a":"x","leg_a":"caller","callid_b":"y","leg_b":"callee","cmd_id":"move-2"},"id":4,"jsonrpc":"2.0"}"#,
+            r#"{"method":"CallAttendedTransfer","params":{"callidA":"x","legA":"caller","callidB":"y","legB":"callee","cmd_id":"move-2"},"id":5,"jsonrpc":"2.0"}"#,
+            r#"{"method":"CallAttendedTransfer","params":{"callidA":"x","legA":"caller","callidB":"y","legB":"caller","cmd_id":"move-2"},"id":6,"jsonrpc":"2.0"}"#,
+        ],
+        expect![[r#"
+            > {"method":"CallBlindTransfer","params":{"callid":"x","leg":"callee","destination":"sip:c@h","cmd_id":"move-1"},"id":1,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"move-1","status":"Started"}}
+            < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"move-1","data":"TRANSFER_ACCEPT","callid":"x","leg":"callee","time":"T"}}
+            < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"move-1","data":"CALL_START","callid":"x","leg":"caller","uri":"sip:c@h","time":"T"}}
+            < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"move-1","callid":"x"}}
+            > {"method":"CallBlindTransfer","params":{"cmd_id":"move-1","destination":"sip:c@h","leg":"callee","callid":"x","mode":"auto"},"id":2,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":2,"result":{"cmd_id":"move-1","status":"Started","replayed":true}}
+            > {"method":"CallBlindTransfer","params":{"callid":"x","leg":"callee","destination":"sip:d@h","cmd_id":"move-1"},"id":3,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":3,"error":{"code":-32005,"message":"this cmd_id was used for another command","data":{"kind":"conflict"}}}
+            > {"method":"CallAttendedTransfer","params":{"callid_a":"x","leg_a":"caller","callid_b":"y","leg_b":"callee","cmd_id":"move-2"},"id":4,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":4,"result":{"cmd_id":"move-2","status":"Started"}}
+            < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"move-2","data":"TRANSFER_ACCEPT","callid":"x","leg":"caller","time":"T"}}
+            < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"move-2","data":"CALL_START","callid":"x","leg":"callee","time":"T"}}
+            < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"move-2","callid":"x"}}
+            > {"method":"CallAttendedTransfer","params":{"callidA":"x","legA":"caller","callidB":"y","legB":"callee","cmd_id":"move-2"},"id":5,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":5,"result":{"cmd_id":"move-2","status":"Started","replayed":true}}
+            > {"method":"CallAttendedTransfer","params":{"callidA":"x","legA":"caller","callidB":"y","legB":"caller","cmd_id":"move-2"},"id":6,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":6,"error":{"code":-32005,"message":"this cmd_id was used for another command","data":{"kind":"conflict"}}}
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_transfer_that_failed_is_not_tried_again_under_its_id() {
+    check(
+        &[
+            r#"{"method":"CallBlindTransfer","params":{"callid":"x","leg":"callee","destination":"sip:busy@h","cmd_id":"move-1"},"id":1,"jsonrpc":"2.0"}"#,
+            r#"{"method":"CallBlindTransfer","params":{"callid":"x","leg":"callee","destination":"sip:busy@h","cmd_id":"move-1"},"id":2,"jsonrpc":"2.0"}"#,
+        ],
+        expect![[r#"
+            > {"method":"CallBlindTransfer","params":{"callid":"x","leg":"callee","destination":"sip:busy@h","cmd_id":"move-1"},"id":1,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"move-1","status":"Started"}}
+            < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"move-1","data":"TRANSFER_ACCEPT","callid":"x","leg":"callee","time":"T"}}
+            < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"move-1","data":"CALL_START","callid":"x","leg":"caller","uri":"sip:busy@h","time":"T"}}
+            < {"jsonrpc":"2.0","method":"Error","params":{"cmd_id":"move-1","code":-32020,"message":"target: 486 Busy Here","data":{"kind":"sip_failure","origin":"target","sip_code":486,"sip_reason":"Busy Here","q850":17}}}
+            < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"move-1"}}
+            > {"method":"CallBlindTransfer","params":{"callid":"x","leg":"callee","destination":"sip:busy@h","cmd_id":"move-1"},"id":2,"jsonrpc":"2.0"}
+            < {"jsonrpc":"2.0","id":2,"result":{"cmd_id":"move-1","status":"Started","replayed":true}}
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn the_same_id_for_something_else_is_a_conflict() {
     check(
         &[

@@ -3,16 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use call_api::api::CallEvent;
+use call_api::api::{CallEvent, RegistrationChange};
 use call_api::backend::EventSink;
 use call_api::config::Limits;
 use call_api::server::connection::Connection;
 use call_api::server::outbox::{Outbox, Outgoing};
-use call_api::server::subscriptions::MAX_SUBSCRIPTIONS;
 use serde_json::{Value, json};
 
 use crate::Client;
 use crate::random::Chance;
+use crate::registrations::event as registration;
 use crate::watching::life;
 
 fn subscribe(params: &Value) -> String {
@@ -27,7 +27,7 @@ fn next(outgoing: &mut Outgoing) -> Option<Value> {
 async fn a_connection_has_so_many_subscriptions_and_gets_one_back_for_one_it_ends() {
     let mut client = Client::new();
     let mut names = Vec::new();
-    for _ in 0..MAX_SUBSCRIPTIONS {
+    for _ in 0..Limits::default().subscriptions {
         client.connection.receive(&subscribe(&json!({})));
         names.push(next(&mut client.outgoing).unwrap()["result"]["subscription"].clone());
     }
@@ -99,8 +99,11 @@ async fn a_reader_that_stops_costs_nothing_and_is_cut_off_when_the_journal_has_g
     assert_eq!(reply["result"]["gap"], true, "{reply}");
 }
 
-/// A client that keeps a table of calls from what it is told, and comes back when it is cut off.
+/// A client that keeps a table of calls, or of registrations, from what it is told, and comes back when
+/// it is cut off.
 struct Watcher {
+    /// What it watches: `call` or `registration`.
+    subject: &'static str,
     line: Option<(Connection, Outgoing)>,
     cursor: Option<String>,
     table: BTreeMap<String, Value>,
@@ -109,6 +112,24 @@ struct Watcher {
 }
 
 impl Watcher {
+    fn new(subject: &'static str) -> Self {
+        Self { subject, line: None, cursor: None, table: BTreeMap::new(), gaps: 0, resumed: 0 }
+    }
+
+    /// Comes back, unless it is there, and goes on from where it was.
+    fn come_back(&mut self, server: &Client) {
+        if self.line.is_none() {
+            let (outbox, outgoing) = Outbox::channel(16 << 10);
+            let connection = Connection::new(server.commands.clone(), outbox);
+            let filter = match self.subject {
+                "call" => json!({}),
+                _ => json!({"registrations": true}),
+            };
+            connection.receive(&subscribe(&json!({"filter": filter, "since": self.cursor})));
+            self.line = Some((connection, outgoing));
+        }
+    }
+
     /// Reads up to so many messages.
     fn read(&mut self, at_most: usize, seed: u64) {
         let Some((_, outgoing)) = &mut self.line else { return };
@@ -116,11 +137,10 @@ impl Watcher {
             let Some(message) = next(outgoing) else { break };
             let (result, params) = (&message["result"], &message["params"]);
             if result.is_object() {
-                match result["calls"].as_array() {
-                    Some(calls) => {
+                match listed(self.subject, result) {
+                    Some(table) => {
                         self.gaps += usize::from(result["gap"] == true);
-                        let calls = calls.iter().map(|call| (name(call), call.clone()));
-                        self.table = calls.collect();
+                        self.table = table;
                     }
                     None => self.resumed += 1,
                 }
@@ -130,39 +150,68 @@ impl Watcher {
             let prev = params["prev"].as_str().map(str::to_owned);
             assert_eq!(prev, self.cursor, "seed {seed}: a gap that nobody told of: {message}");
             self.cursor = params["cursor"].as_str().map(str::to_owned);
+            let subject = &params[self.subject];
             match params["event"].as_str() {
-                Some("CALL_END") => drop(self.table.remove(&name(&params["call"]))),
-                _ => drop(self.table.insert(name(&params["call"]), params["call"].clone())),
+                Some("CALL_END" | "EXPIRED" | "REMOVED") => {
+                    drop(self.table.remove(&name(subject)));
+                }
+                _ => drop(self.table.insert(name(subject), lasting(subject))),
             }
         }
         if *outgoing.overflowed.borrow() {
             self.line = None;
         }
     }
+
+    /// The server's own table.
+    fn truth(&self, server: &Client) -> BTreeMap<String, Value> {
+        let list = if self.subject == "call" { "CallList" } else { "RegistrationList" };
+        let mut asker = server.another();
+        asker.connection.receive(&json!({"jsonrpc": "2.0", "id": 1, "method": list}).to_string());
+        let reply = next(&mut asker.outgoing).unwrap();
+        listed(self.subject, &reply["result"]).expect("a list is a list")
+    }
 }
 
-fn name(call: &Value) -> String {
-    call["id"].as_str().unwrap().to_owned()
+/// The calls, or registrations, that a result lists by their names.
+fn listed(subject: &str, result: &Value) -> Option<BTreeMap<String, Value>> {
+    let entries = result[format!("{subject}s")].as_array()?;
+    Some(entries.iter().map(|entry| (name(entry), lasting(entry))).collect())
+}
+
+/// What stays true of an entry: the seconds that are left of a registration pass.
+fn lasting(entry: &Value) -> Value {
+    let mut entry = entry.clone();
+    entry.as_object_mut().expect("an entry is an object").remove("expires");
+    entry
+}
+
+/// What there is one of in a table.
+fn name(entry: &Value) -> String {
+    let members = ["id", "aor", "contact"].iter().filter_map(|member| entry[member].as_str());
+    members.collect::<Vec<_>>().join(" ")
 }
 
 #[tokio::test]
 async fn whoever_follows_from_snapshot_and_events_ends_with_the_servers_own_table() {
-    let (mut gaps, mut resumed) = (0, 0);
+    let (mut gaps, mut resumed) = ([0, 0], [0, 0]);
     for seed in 1..=100 {
         let mut chance = Chance(seed);
         // The smaller it is, the more often a cursor is too old.
         let journal = [3_000, 30_000, 1 << 20][chance.below(3)];
         let server = Client::with_journal_of(journal, &Limits::default());
-        let mut watcher =
-            Watcher { line: None, cursor: None, table: BTreeMap::new(), gaps: 0, resumed: 0 };
+        let mut watchers = [Watcher::new("call"), Watcher::new("registration")];
         let mut lives: Vec<std::vec::IntoIter<CallEvent>> = Vec::new();
-        for number in 0..400 {
-            match chance.below(12) {
+        let mut phones = [false; 5];
+        for number in 0..600 {
+            let watcher = &mut watchers[chance.below(2)];
+            match chance.below(14) {
                 0 => watcher.line = None,
                 1 | 2 => lives
                     .push(life(&format!("{number:x}"), &format!("c{}", number % 5)).into_iter()),
                 3 | 4 => watcher.read(chance.below(20), seed),
                 5 => tokio::task::yield_now().await,
+                6 | 7 => come_or_go(&server, &mut phones, &mut chance),
                 _ if lives.is_empty() => {}
                 _ => {
                     let at = chance.below(lives.len());
@@ -172,34 +221,35 @@ async fn whoever_follows_from_snapshot_and_events_ends_with_the_servers_own_tabl
                     }
                 }
             }
-            if watcher.line.is_none() {
-                let (outbox, outgoing) = Outbox::channel(16 << 10);
-                let connection = Connection::new(server.commands.clone(), outbox);
-                connection.receive(&subscribe(&json!({"since": watcher.cursor})));
-                watcher.line = Some((connection, outgoing));
-            }
+            watchers.iter_mut().for_each(|watcher| watcher.come_back(&server));
         }
         for _ in 0..2000 {
-            watcher.read(usize::MAX, seed);
-            if watcher.line.is_none() {
-                let (outbox, outgoing) = Outbox::channel(16 << 10);
-                let connection = Connection::new(server.commands.clone(), outbox);
-                connection.receive(&subscribe(&json!({"since": watcher.cursor})));
-                watcher.line = Some((connection, outgoing));
+            for watcher in &mut watchers {
+                watcher.read(usize::MAX, seed);
+                watcher.come_back(&server);
             }
             tokio::task::yield_now().await;
         }
-        let list = json!({"jsonrpc": "2.0", "id": 1, "method": "CallList"}).to_string();
-        let mut asker = server.another();
-        asker.connection.receive(&list);
-        let own = next(&mut asker.outgoing).unwrap();
-        let own = own["result"]["calls"].as_array().unwrap().iter();
-        let own: BTreeMap<_, _> = own.map(|call| (name(call), call.clone())).collect();
-        assert_eq!(watcher.table, own, "seed {seed}");
-        gaps += watcher.gaps;
-        resumed += watcher.resumed;
+        for (at, watcher) in watchers.iter().enumerate() {
+            assert_eq!(watcher.table, watcher.truth(&server), "seed {seed}");
+            gaps[at] += watcher.gaps;
+            resumed[at] += watcher.resumed;
+        }
     }
-    assert!(gaps > 100 && resumed > 100, "both ways are tried: {gaps} gaps, {resumed} resumed");
+    let often = gaps.iter().chain(&resumed).all(|count| *count > 100);
+    assert!(often, "both ways are tried by both: {gaps:?} gaps, {resumed:?} resumed");
+}
+
+/// One of alice's phones registers, or its registration ends in one way or the other.
+fn come_or_go(server: &Client, phones: &mut [bool], chance: &mut Chance) {
+    let at = chance.below(phones.len());
+    let change = match (phones[at], chance.below(2)) {
+        (false, _) => RegistrationChange::Registered,
+        (true, 0) => RegistrationChange::Removed,
+        (true, _) => RegistrationChange::Expired,
+    };
+    phones[at] = !phones[at];
+    server.journal.registration(registration(change, &format!("phone-{at}"), 600));
 }
 
 #[tokio::test(flavor = "multi_thread")]

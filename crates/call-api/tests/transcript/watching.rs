@@ -238,24 +238,24 @@ async fn a_command_is_followed_from_another_connection() {
     let mut client = Client::new();
     client.send(r#"{"jsonrpc":"2.0","id":1,"method":"CallStart","params":{"caller":"sip:alice@h","callee":"sip:busy@h","cmd_id":"order-7"}}"#).await;
     let mut again = client.another();
-    again.begin(r#"{"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"filter":{"cmd_id":"order-7"},"since":"0000000a-3"}}"#);
+    again.begin(r#"{"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"filter":{"cmd_id":"order-7"},"since":"0000000a-4"}}"#);
     again.settle().await;
     again.begin(
         r#"{"jsonrpc":"2.0","id":2,"method":"Subscribe","params":{"filter":{"cmd_id":"order-7"}}}"#,
     );
     again.settle().await;
     expect![[r#"
-        > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"filter":{"cmd_id":"order-7"},"since":"0000000a-3"}}
-        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-3"}}
-        < {"jsonrpc":"2.0","method":"Error","params":{"cmd_id":"order-7","code":-32020,"message":"callee: 486 Busy Here","data":{"kind":"sip_failure","origin":"callee","sip_code":486,"sip_reason":"Busy Here","q850":17},"subscription":"sub-1","cursor":"0000000a-4","prev":"0000000a-3"}}
-        < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"order-7","subscription":"sub-1","cursor":"0000000a-5","prev":"0000000a-4"}}
+        > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"filter":{"cmd_id":"order-7"},"since":"0000000a-4"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-4"}}
+        < {"jsonrpc":"2.0","method":"Error","params":{"cmd_id":"order-7","code":-32020,"message":"callee: 486 Busy Here","data":{"kind":"sip_failure","origin":"callee","sip_code":486,"sip_reason":"Busy Here","q850":17},"subscription":"sub-1","cursor":"0000000a-5","prev":"0000000a-4"}}
+        < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"order-7","subscription":"sub-1","cursor":"0000000a-6","prev":"0000000a-5"}}
         > {"jsonrpc":"2.0","id":2,"method":"Subscribe","params":{"filter":{"cmd_id":"order-7"}}}
         < {"jsonrpc":"2.0","id":2,"result":{"subscription":"sub-2","cursor":"0000000a-0"}}
-        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"order-7","data":"CALL_ANSWER","callid":"call-1@fake","leg":"caller","uri":"sip:alice@h","time":"T","subscription":"sub-2","cursor":"0000000a-1","prev":"0000000a-0"}}
-        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"order-7","data":"TRANSFER_ACCEPT","callid":"call-1@fake","leg":"caller","uri":"sip:alice@h","time":"T","subscription":"sub-2","cursor":"0000000a-2","prev":"0000000a-1"}}
-        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"order-7","data":"CALL_START","callid":"call-1@fake","leg":"callee","uri":"sip:busy@h","time":"T","subscription":"sub-2","cursor":"0000000a-3","prev":"0000000a-2"}}
-        < {"jsonrpc":"2.0","method":"Error","params":{"cmd_id":"order-7","code":-32020,"message":"callee: 486 Busy Here","data":{"kind":"sip_failure","origin":"callee","sip_code":486,"sip_reason":"Busy Here","q850":17},"subscription":"sub-2","cursor":"0000000a-4","prev":"0000000a-3"}}
-        < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"order-7","subscription":"sub-2","cursor":"0000000a-5","prev":"0000000a-4"}}
+        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"order-7","data":"CALL_ANSWER","callid":"call-1@fake","leg":"caller","uri":"sip:alice@h","time":"T","subscription":"sub-2","cursor":"0000000a-2","prev":"0000000a-0"}}
+        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"order-7","data":"TRANSFER_ACCEPT","callid":"call-1@fake","leg":"caller","uri":"sip:alice@h","time":"T","subscription":"sub-2","cursor":"0000000a-3","prev":"0000000a-2"}}
+        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"order-7","data":"CALL_START","callid":"call-1@fake","leg":"callee","uri":"sip:busy@h","time":"T","subscription":"sub-2","cursor":"0000000a-4","prev":"0000000a-3"}}
+        < {"jsonrpc":"2.0","method":"Error","params":{"cmd_id":"order-7","code":-32020,"message":"callee: 486 Busy Here","data":{"kind":"sip_failure","origin":"callee","sip_code":486,"sip_reason":"Busy Here","q850":17},"subscription":"sub-2","cursor":"0000000a-5","prev":"0000000a-4"}}
+        < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"order-7","subscription":"sub-2","cursor":"0000000a-6","prev":"0000000a-5"}}
     "#]].assert_eq(&again.transcript);
 }
 
@@ -270,9 +270,9 @@ async fn a_command_whose_first_notifications_are_gone_is_followed_with_a_gap() {
     again.settle().await;
     expect![[r#"
         > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"filter":{"cmd_id":"order-7"}}}
-        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-3","gap":true}}
-        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"order-7","data":"CALL_ANSWER","callid":"call-1@fake","leg":"callee","uri":"sip:bob@h","time":"T","subscription":"sub-1","cursor":"0000000a-4","prev":"0000000a-3"}}
-        < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"order-7","callid":"call-1@fake","subscription":"sub-1","cursor":"0000000a-5","prev":"0000000a-4"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-4","gap":true}}
+        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"order-7","data":"CALL_ANSWER","callid":"call-1@fake","leg":"callee","uri":"sip:bob@h","time":"T","subscription":"sub-1","cursor":"0000000a-5","prev":"0000000a-4"}}
+        < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"order-7","callid":"call-1@fake","subscription":"sub-1","cursor":"0000000a-6","prev":"0000000a-5"}}
     "#]].assert_eq(&again.transcript);
 }
 

@@ -12,8 +12,9 @@
 
 use std::time::Instant;
 
-use sip::Response;
+use bytes::Bytes;
 use sip::sdp::Sdp;
+use sip::{Method, Response};
 
 use crate::call::{Call, CallKey, State};
 use crate::description::{Description, Role};
@@ -45,6 +46,7 @@ impl Engine {
         call.errand = Some(command.into());
         call.joins = true;
         call.caller_has = has;
+        call.refreshing[Side::Caller as usize] = self.ua.is_offering(caller);
         let key = self.add_call(call);
         self.set_role(caller, key, Side::Caller);
         let callee = &request.callee;
@@ -59,55 +61,131 @@ impl Engine {
             offer: None,
             headers: &request.headers,
             passed: None,
-            reliable: false,
+            reliable: true,
         };
         self.call_callee(now, key, &invite);
         key
     }
 
+    /// The callee, whose phone still rings, makes an offer: the caller is asked to take it, so that it
+    /// hears what it is sent.
+    pub(crate) fn join_early(&mut self, now: Instant, key: CallKey, caller: LegId, offer: &[u8]) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        match Sdp::parse(offer) {
+            Ok(_) => {
+                let offer = call.caller_has.next(offer, Role::Offer);
+                self.ua.offer(now, caller, Some(offer));
+            }
+            Err(_) => {
+                let failure = Failure::no_description();
+                self.take_down(now, key, Error::Party(Side::Callee, failure));
+            }
+        }
+    }
+
+    /// The callee of a caller that is up has answered: with an offer, unless it made that before.
+    pub(crate) fn on_joined_callee_answered(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        sdp: &[u8],
+        has_agreed: bool,
+    ) {
+        if has_agreed {
+            self.tell_callee(key, Reached::Answered);
+            self.on_joined(now, key);
+        } else {
+            self.join_caller(now, key, sdp);
+        }
+    }
+
     /// The callee answered with an offer: the caller is asked to take it.
     pub(crate) fn join_caller(&mut self, now: Instant, key: CallKey, offer: &[u8]) {
         let Some(call) = self.calls.get_mut(&key) else { return };
-        let offer = Sdp::parse(offer).is_ok().then(|| call.caller_has.next(offer, Role::Offer));
-        let (Some(offer), Some(caller)) = (offer, call.caller) else {
+        let (Ok(_), Some(caller)) = (Sdp::parse(offer), call.caller) else {
             let failure = Failure::no_description();
             return self.take_down(now, key, Error::Party(Side::Callee, failure));
         };
-        call.state = State::Joining;
-        self.ua.offer(now, caller, Some(offer));
+        // Where it did not wait for the answer to its early offer, that one is still asked about.
+        let asked = self.ua.is_offering(caller) && !call.refreshing[Side::Caller as usize];
+        if !asked {
+            call.caller_has.next(offer, Role::Offer);
+        }
+        call.state = State::Joining { asked };
+        self.advance_join(now, key);
         self.tell_callee(key, Reached::Answered);
     }
 
-    /// A party sent a re-INVITE: the other one gets it.
+    /// Asks the caller, as soon as nothing else is under way in its dialog.
+    fn advance_join(&mut self, now: Instant, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let (State::Joining { asked: false }, Some(caller)) = (&call.state, call.caller) else {
+            return;
+        };
+        if self.ua.is_negotiating(caller) {
+            return;
+        }
+        call.state = State::Joining { asked: true };
+        self.ua.offer(now, caller, call.caller_has.proposed().cloned());
+    }
+
+    /// A party sent a re-INVITE or UPDATE with an offer: the other one gets it. While a party that is
+    /// up has nobody to talk to, the engine answers it.
     pub(crate) fn pass_offer(&mut self, now: Instant, key: CallKey, side: Side, leg: LegId) {
         let is_joining = self.is_joining(key);
         let Some(call) = self.calls.get_mut(&key) else { return };
-        let other = call.leg(side.other()).filter(|other| !self.ua.is_offering(*other));
-        let (Some(other), State::Established, Some((request, _)), false) =
-            (other, &call.state, self.ua.offered(leg), is_joining)
-        else {
+        let Some((request, _)) = self.ua.offered(leg) else { return };
+        let request = request.clone();
+        let is_calling = matches!(call.state, State::Calling(_));
+        let is_able = !is_joining && (is_calling || call.state == State::Established);
+        let is_party = call.only_leg(side) == Some(leg);
+        let other = call.only_leg(side.other()).filter(|_| is_able && is_party);
+        let is_taken = other.is_some_and(|other| self.ua.takes_offer(other));
+        let is_alone = call.leg(side.other()).is_none() && (call.joins || !is_calling);
+        // An offer of ours that waits out a glare comes first.
+        let is_asked = is_joining || call.has(side).proposed().is_some();
+        if is_alone && !is_asked && !is_taken {
+            let answer = call.has(side).reply(request.body());
+            return self.answer_offer(now, leg, answer);
+        }
+        // An UPDATE, as it is before the answer, asks for no offer.
+        let is_askable = !request.body().is_empty() || !is_calling;
+        let is_free = |other: &LegId| is_askable && !self.ua.is_offering(*other);
+        let Some(other) = other.filter(is_free) else {
             // RFC 3261 §14.2, between the parties: one offer at a time, and a transfer's goes first.
             return self.ua.refuse_offer(now, leg, 491);
         };
-        let request = request.clone();
+        if !is_taken {
+            // RFC 3311 §5.2: what that party has is not settled yet, or its user has to be asked.
+            let status = match (request.method, self.ua.has_agreed(other)) {
+                (Method::Invite, _) => 491,
+                (_, true) => 504,
+                (_, false) => 500,
+            };
+            return self.ua.refuse_offer(now, leg, status);
+        }
         let offer = call.pass(side.other(), request.body(), Role::Offer);
         let offer = Some(offer).filter(|offer| !offer.is_empty());
         self.ua.pass_offer(now, other, offer, &request);
     }
 
-    /// A party's session is to be refreshed: it gets what it has, once more. When something else is
-    /// under way that is as good, or it is asked again.
+    /// Accepts a re-INVITE with this description, if there is one.
+    pub(crate) fn answer_offer(&mut self, now: Instant, leg: LegId, sdp: Option<Bytes>) {
+        match sdp {
+            Some(sdp) => self.ua.accept_offer(now, leg, &sdp, None),
+            None => self.ua.refuse_offer(now, leg, 488),
+        }
+    }
+
+    /// A party's session is to be refreshed: it gets what it has, once more, whatever is being done
+    /// with the call. Flows wait until that is through. When its phone is being asked something else
+    /// that is as good, or this comes again.
     pub(crate) fn refresh_session(&mut self, now: Instant, key: CallKey, side: Side, leg: LegId) {
-        if self.ua.is_offering(leg) || self.ua.is_unacknowledged(leg) || self.is_joining(key) {
+        if self.ua.is_negotiating(leg) {
             return;
         }
         let Some(call) = self.calls.get_mut(&key) else { return };
-        if call.state != State::Established || call.hold.is_some() || call.mend.is_some() {
-            return;
-        }
-        // With a version of its own where what it has was used up.
-        let again = call.has(side).current().or_else(|| call.has(side).offer_again());
-        if let Some(offer) = again {
+        if let Some(offer) = call.has(side).refresh() {
             call.refreshing[side as usize] = true;
             self.ua.offer(now, leg, Some(offer));
         }
@@ -122,7 +200,7 @@ impl Engine {
     /// A party takes its re-INVITE back: so does the engine, and passes on what the other one then
     /// says.
     pub(crate) fn pass_cancel(&mut self, now: Instant, key: CallKey, side: Side) {
-        if let Some(other) = self.calls.get(&key).and_then(|call| call.leg(side.other())) {
+        if let Some(other) = self.calls.get(&key).and_then(|call| call.only_leg(side.other())) {
             self.ua.cancel_offer(now, other);
         }
     }
@@ -153,8 +231,9 @@ impl Engine {
             return self.on_transfer_offer_accepted(now, transfer, body);
         }
         let Some(call) = self.calls.get_mut(&key) else { return };
-        let (other, errand, call_id) = (call.leg(side.other()), call.errand, call.call_id.clone());
-        if call.state != State::Joining {
+        let other = call.only_leg(side.other());
+        let is_early = other.is_some_and(|other| self.ua.owes_answer(other));
+        if !matches!(call.state, State::Joining { .. }) && !is_early {
             let reply = call.pass_reply(side, body);
             if let Some(other) = other {
                 self.ua.accept_offer(now, other, &reply, Some(response));
@@ -166,9 +245,18 @@ impl Engine {
             let failure = Failure::no_description();
             return self.take_down(now, key, Error::Party(Side::Caller, failure));
         };
-        call.state = State::Established;
         let answer = call.pass_reply(side, body);
         self.ua.acknowledge(now, callee, &answer);
+        if !is_early {
+            self.on_joined(now, key);
+        }
+    }
+
+    /// Both have taken the other's description, and answered.
+    fn on_joined(&mut self, now: Instant, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        call.state = State::Established;
+        let (errand, call_id) = (call.errand, call.call_id.clone());
         self.tell(key, Change::Established);
         if let Some(errand) = errand {
             self.progress(errand, Side::Callee, &call_id, Step::Answered);
@@ -198,11 +286,13 @@ impl Engine {
             return self.on_transfer_offer_refused(now, transfer, failure);
         }
         let Some(call) = self.calls.get_mut(&key) else { return };
-        if call.state == State::Joining {
+        let other = call.only_leg(side.other());
+        let is_early = other.is_some_and(|other| self.ua.owes_answer(other));
+        if matches!(call.state, State::Joining { .. }) || is_early {
             return self.take_down(now, key, Error::Party(side, failure));
         }
         call.has(side).refused();
-        if let Some(other) = call.leg(side.other()) {
+        if let Some(other) = other {
             self.ua.refuse_offer(now, other, told(failure.status));
         }
         self.advance(now, key);
@@ -210,6 +300,7 @@ impl Engine {
 
     /// Lets whoever waits until nothing else is under way in a dialog have its turn.
     pub(crate) fn advance(&mut self, now: Instant, key: CallKey) {
+        self.advance_join(now, key);
         self.advance_hold(now, key);
         if let Some(transfer) = self.calls.get(&key).and_then(|call| call.transfer) {
             self.advance_transfer(now, transfer);

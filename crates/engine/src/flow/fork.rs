@@ -60,6 +60,14 @@ impl Fork {
         self.ringing.len() > 1
     }
 
+    /// The one phone that may still answer, if there is no other.
+    pub(crate) fn only(&self) -> Option<LegId> {
+        match self.ringing[..] {
+            [leg] => Some(leg),
+            _ => None,
+        }
+    }
+
     pub(crate) fn has(&self, leg: LegId) -> bool {
         self.ringing.contains(&leg)
     }
@@ -74,12 +82,7 @@ impl Fork {
     /// A phone will not answer. What to tell the other party, when no phone will any more.
     pub(crate) fn ended(&mut self, leg: LegId, cause: Cause) -> Option<Failure> {
         self.ringing.retain(|other| *other != leg);
-        let failure = match cause {
-            Cause::Refused(failure) | Cause::Lost(failure) => failure,
-            Cause::Bye(_) | Cause::Cancelled | Cause::Released => {
-                Failure::ours(FailureKind::Answered, 487, "Request Terminated")
-            }
-        };
+        let failure = cause.into_failure();
         // RFC 3261 §16.7 step 5: a 6xx speaks for all phones.
         let is_last = self.ringing.is_empty() || failure.status >= 600;
         if self.best.as_ref().is_none_or(|best| rank(&failure) < rank(best)) {
@@ -221,6 +224,13 @@ mod tests {
             fork.ended(*leg, Cause::Refused(failure))
         });
         ends.find_map(|told| told).map(|failure| failure.status)
+    }
+
+    #[test]
+    fn a_phone_that_hangs_up_says_why() {
+        let leg = Ids::new([1; 32]).tag();
+        let told = Fork::of(vec![leg]).ended(leg, Cause::Bye(Some(17)));
+        assert_eq!(told, Some(Failure::hung_up(Some(17))));
     }
 
     #[test]

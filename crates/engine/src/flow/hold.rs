@@ -131,7 +131,7 @@ impl Engine {
             let Some((leg, Part::Due(held))) = call.leg(side).zip(call.hold_part(side)) else {
                 continue;
             };
-            if self.ua.is_offering(leg) || self.ua.is_unacknowledged(leg) {
+            if self.ua.is_negotiating(leg) {
                 continue;
             }
             match call.has(side).offer(held) {

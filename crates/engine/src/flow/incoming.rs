@@ -14,10 +14,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use sip::{Name, NameAddr, Uri};
 
 use crate::call::{Call, CallKey, Errand, State};
-use crate::description::Role;
+use crate::description::{Description, Role};
 use crate::dialog::address;
 use crate::engine::Engine;
 use crate::error::Error;
@@ -86,11 +87,9 @@ impl Engine {
             offer,
             headers: &way.headers,
             passed: Some(&request),
-            // The caller's PRACK would have to carry the answer to an offer that it left to the callee.
-            reliable: !request.body().is_empty()
-                && [Name::Supported, Name::Require]
-                    .iter()
-                    .any(|name| request.has_token(*name, "100rel")),
+            reliable: [Name::Supported, Name::Require]
+                .iter()
+                .any(|name| request.has_token(*name, "100rel")),
         };
         self.call_callee(now, key, &invite);
     }
@@ -160,9 +159,12 @@ impl Engine {
     /// Something happened to a party of a call.
     pub(crate) fn on_party(&mut self, now: Instant, key: CallKey, side: Side, event: ua::Event) {
         match event {
-            ua::Event::Progress(_, response) => self.on_callee_progress(now, key, &response),
-            ua::Event::Answered(leg, response) => {
-                self.on_callee_answered(now, key, leg, &response);
+            ua::Event::Progress(leg, response, sdp) => {
+                self.on_callee_progress(now, key, leg, &response, sdp);
+            }
+            ua::Event::AnsweredEarly(_, answer) => self.on_answered_early(now, key, &answer),
+            ua::Event::Answered(leg, response, sdp) => {
+                self.on_callee_answered(now, key, leg, &response, &sdp);
             }
             ua::Event::Acknowledged(_, body) => self.on_acknowledged(now, key, side, &body),
             ua::Event::Offered(leg) => self.pass_offer(now, key, side, leg),
@@ -201,22 +203,85 @@ impl Engine {
         }
     }
 
-    fn on_callee_progress(&mut self, now: Instant, key: CallKey, response: &sip::Response) {
+    fn on_callee_progress(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        leg: LegId,
+        response: &sip::Response,
+        sdp: Bytes,
+    ) {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let (errand, call_id) = (call.errand, call.call_id.clone());
-        let joins = call.joins;
+        let media = if sdp.is_empty() { Reached::Ringing } else { Reached::EarlyMedia };
+        if self.ua.has_agreed(leg) && !sdp.is_empty() {
+            call.has(Side::Callee).accepted();
+        }
         // One dialog can have one answer only (RFC 3261 §13.2.1): that of the phone that answers.
-        let media = if call.fork.is_wide() { b"" } else { response.body() };
-        if let Some(caller) = call.caller.filter(|_| !joins) {
-            let sdp = call.pass(Side::Caller, media, Role::Answer);
-            self.ua.progress(now, caller, response.status, &sdp, Some(response));
+        let sdp = if call.fork.is_wide() { Bytes::new() } else { sdp };
+        if self.ua.owes_answer(leg) {
+            self.pass_early_offer(now, key, leg, response, &sdp);
+        } else {
+            self.pass_progress(now, key, response, &sdp);
         }
         if let Some(errand) = errand {
-            let step = if media.is_empty() { Step::Ringing } else { Step::EarlyMedia };
+            let step = if sdp.is_empty() { Step::Ringing } else { Step::EarlyMedia };
             self.progress(errand, Side::Callee, &call_id, step);
         }
-        let media = !response.body().is_empty();
-        self.tell_callee(key, if media { Reached::EarlyMedia } else { Reached::Ringing });
+        self.tell_callee(key, media);
+    }
+
+    /// The callee rings, with the answer to the caller's offer or without.
+    fn pass_progress(&mut self, now: Instant, key: CallKey, response: &sip::Response, sdp: &[u8]) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        if let Some(caller) = call.caller.filter(|_| !call.joins) {
+            // What a caller has agreed to before the answer is changed by an offer only.
+            let sdp = if self.ua.has_agreed(caller) { b"" } else { sdp };
+            let sdp = call.pass(Side::Caller, sdp, Role::Answer);
+            self.ua.progress(now, caller, response.status, &sdp, Some(response));
+        }
+    }
+
+    /// The callee rings and makes an offer that has to be answered before it goes on (RFC 3262 §5).
+    fn pass_early_offer(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        leg: LegId,
+        response: &sip::Response,
+        offer: &[u8],
+    ) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let caller = call.caller.filter(|_| !call.fork.is_wide());
+        match caller {
+            Some(caller) if call.joins && !self.ua.is_negotiating(caller) => {
+                self.join_early(now, key, caller, offer);
+            }
+            Some(caller) if !call.joins && self.ua.takes_early_offer(caller) => {
+                let offer = call.pass(Side::Caller, offer, Role::LateOffer);
+                self.ua.progress(now, caller, response.status, &offer, Some(response));
+            }
+            Some(_) | None => {
+                self.defer(now, leg, response.body());
+                self.pass_progress(now, key, response, b"");
+            }
+        }
+    }
+
+    /// Nobody is there yet to answer a phone's early offer: it is asked for another one later.
+    pub(crate) fn defer(&mut self, now: Instant, leg: LegId, offer: &[u8]) {
+        let session_id = self.ua.ids().number() >> 1;
+        let answer = sip::sdp::inactive_answer(offer, self.config.address.ip(), session_id);
+        self.ua.defer(now, leg, answer.into());
+    }
+
+    /// The caller answers the offer that its phone got in a provisional answer.
+    fn on_answered_early(&mut self, now: Instant, key: CallKey, answer: &[u8]) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let answer = call.pass(Side::Callee, answer, Role::Answer);
+        if let Some(callee) = call.only_leg(Side::Callee) {
+            self.ua.acknowledge(now, callee, &answer);
+        }
     }
 
     fn on_callee_answered(
@@ -225,18 +290,34 @@ impl Engine {
         key: CallKey,
         leg: LegId,
         response: &sip::Response,
+        sdp: &[u8],
     ) {
-        let body = response.body();
         let Some(call) = self.calls.get_mut(&key) else { return };
         let others = call.fork.answered(leg);
         call.callee = Some(leg);
         self.stop_ringing(now, others);
+        let (has_agreed, deferred) = (self.ua.has_agreed(leg), self.ua.deferred(leg));
         let Some(call) = self.calls.get_mut(&key) else { return };
+        if let Some(deferred) = deferred {
+            call.callee_has = Description::of(deferred);
+        }
         if call.joins {
-            return self.join_caller(now, key, body);
+            return self.on_joined_callee_answered(now, key, sdp, has_agreed);
+        }
+        if let Some(caller) = call.caller
+            && self.ua.has_offered_early(caller)
+            && self.ua.has_agreed(caller)
+            && !sdp.is_empty()
+        {
+            // The caller has answered another offer than this one: it is to take this one, too.
+            self.ua.accept(now, caller, b"", Some(response));
+            return self.join_caller(now, key, sdp);
         }
         call.state = State::Answered;
-        let sdp = call.pass_reply(Side::Callee, body);
+        let sdp = match has_agreed {
+            true => call.pass(Side::Caller, sdp, Role::Answer),
+            false => call.pass_reply(Side::Callee, sdp),
+        };
         let (caller, errand, call_id) = (call.caller, call.errand, call.call_id.clone());
         if let Some(caller) = caller {
             self.ua.accept(now, caller, &sdp, Some(response));
@@ -252,12 +333,16 @@ impl Engine {
     fn on_acknowledged(&mut self, now: Instant, key: CallKey, side: Side, body: &[u8]) {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let (other, errand) = (call.leg(side.other()), call.errand);
+        // The offer that is being asked about is another one.
+        if matches!(call.state, State::Joining { .. }) {
+            return self.advance(now, key);
+        }
         let first = call.state == State::Answered;
         if first {
             call.state = State::Established;
         }
-        let answer = call.pass(side.other(), body, Role::Answer);
         if let Some(other) = other {
+            let answer = call.pass(side.other(), body, Role::Answer);
             self.ua.acknowledge(now, other, &answer);
         }
         if first {

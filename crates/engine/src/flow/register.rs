@@ -47,7 +47,7 @@ impl Engine {
         source: SocketAddr,
     ) -> Result<Vec<(&'static str, String)>, Refusal> {
         let name = match (Uri::parse(request.uri()), Uri::parse(request.to().uri)) {
-            (Ok(domain), Ok(aor)) if self.is_us(&domain) && self.is_us(&aor) => user_of(&aor),
+            (Ok(domain), Ok(aor)) if self.is_us(&domain) && self.is_of_us(&aor) => user_of(&aor),
             _ => None,
         };
         if self.registrar.has_users() {
@@ -114,9 +114,9 @@ impl Engine {
                 .is_some_and(|name| self.registrar.is_registered_from(&name, source))
     }
 
-    /// The name of the user of ours that a URI means.
+    /// The name of the user of ours that the URI of a From means.
     fn user_at(&self, uri: &str) -> Option<String> {
-        let uri = Uri::parse(uri).ok().filter(|uri| self.is_us(uri))?;
+        let uri = Uri::parse(uri).ok().filter(|uri| self.is_of_us(uri))?;
         user_of(&uri)
     }
 
@@ -144,8 +144,8 @@ impl Engine {
 
     fn publish(&mut self, name: &str, changes: Changes) {
         let aor: Arc<str> = format!("sip:{name}@{}", self.ua.identity().sent_by).into();
-        for (contact, change) in changes {
-            self.report(Event::Registration { aor: aor.clone(), contact, change });
+        for (contact, change, expires) in changes {
+            self.report(Event::Registration { aor: aor.clone(), contact, change, expires });
         }
     }
 

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sip::{Method, Response};
+use sip::Method;
 
 use crate::call::{CallKey, Errand};
 use crate::description::Description;
@@ -87,8 +87,8 @@ pub(crate) struct Start {
     /// Our dialog with the caller's phone, until it becomes a party's leg or goes.
     helper: Option<LegId>,
     helper_call_id: Arc<str>,
-    /// What we offered the caller's phone.
-    offer: Bytes,
+    /// What the caller's phone has from us.
+    has: Description,
     call: Option<CallKey>,
     /// Call-ID of the call, once the two talk.
     made: Option<Arc<str>>,
@@ -158,7 +158,7 @@ impl Engine {
                 offer: Some(offer.clone()),
                 headers: &headers,
                 passed: None,
-                reliable: false,
+                reliable: true,
             },
         );
         let legs = match legs {
@@ -181,7 +181,7 @@ impl Engine {
             fork: Fork::of(legs),
             helper: None,
             helper_call_id,
-            offer,
+            has: Description::of(offer),
             call: None,
             made: None,
             one_time: None,
@@ -198,14 +198,11 @@ impl Engine {
         let Some(start) = self.starts.get_mut(&command) else { return };
         let call_id = start.helper_call_id.clone();
         match event {
-            ua::Event::Progress(_, response) => {
-                let step =
-                    if response.body().is_empty() { Step::Ringing } else { Step::EarlyMedia };
+            ua::Event::Progress(_, _, sdp) => {
+                let step = if sdp.is_empty() { Step::Ringing } else { Step::EarlyMedia };
                 self.progress(command, Side::Caller, &call_id, step);
             }
-            ua::Event::Answered(leg, response) => {
-                self.on_caller_answered(now, command, leg, &response)
-            }
+            ua::Event::Answered(leg, _, sdp) => self.on_caller_answered(now, command, leg, &sdp),
             ua::Event::ReferAnswered(_, Ok(())) => self.on_refer_accepted(now, command),
             ua::Event::ReferAnswered(_, Err(failure)) => {
                 if start.phase == (Phase::Referring { accepted: false }) {
@@ -223,40 +220,44 @@ impl Engine {
                 );
                 self.on_report(now, command, report);
             }
-            // The phone asks to change a call that has no media yet.
-            ua::Event::Offered(leg) => self.ua.refuse_offer(now, leg, 488),
+            // The call has no media yet, whatever the phone would like it to have.
+            ua::Event::Offered(leg) => {
+                let Some((request, _)) = self.ua.offered(leg) else { return };
+                let answer = start.has.reply(request.body());
+                self.answer_offer(now, leg, answer);
+            }
+            ua::Event::RefreshDue(leg) => {
+                if !self.ua.is_negotiating(leg)
+                    && let Some(offer) = start.has.refresh()
+                {
+                    self.ua.offer(now, leg, Some(offer));
+                }
+            }
+            ua::Event::OfferAccepted(..) => start.has.took_again(),
             ua::Event::Referred(leg) => self.ua.refuse_refer(now, leg, 603),
             // There is no other party yet.
             ua::Event::Inside(leg, key) => self.ua.answer_inside(now, leg, key, 480),
             ua::Event::Notified(_, None)
             | ua::Event::Incoming(_)
+            | ua::Event::AnsweredEarly(..)
             | ua::Event::Redirected(..)
             | ua::Event::Acknowledged(..)
             | ua::Event::OfferCancelled(_)
-            | ua::Event::OfferAccepted(..)
             | ua::Event::OfferRefused(..)
-            // Its own deadlines are shorter.
-            | ua::Event::RefreshDue(_)
             | ua::Event::Ended(..)
             | ua::Event::Registered(_)
             | ua::Event::Request { .. } => {}
         }
     }
 
-    fn on_caller_answered(
-        &mut self,
-        now: Instant,
-        command: CommandId,
-        leg: LegId,
-        response: &Response,
-    ) {
+    fn on_caller_answered(&mut self, now: Instant, command: CommandId, leg: LegId, sdp: &[u8]) {
         let Some(start) = self.starts.get_mut(&command) else { return };
         let others = start.fork.answered(leg);
         start.helper = Some(leg);
         let (call_id, mode) = (start.helper_call_id.clone(), start.request.mode);
         self.stop_ringing(now, others);
         self.progress(command, Side::Caller, &call_id, Step::Answered);
-        if response.body().is_empty() {
+        if sdp.is_empty() {
             // RFC 3264 §5: without an answer there is nothing to talk with.
             let failure = Failure::no_description();
             return self.fail_start(now, command, Error::Party(Side::Caller, failure));
@@ -325,7 +326,7 @@ impl Engine {
         let accepted = start.phase == (Phase::Referring { accepted: true });
         start.phase = Phase::CallingCallee;
         start.deadline = None;
-        let (has, request) = (Description::of(start.offer.clone()), start.request.clone());
+        let (has, request) = (std::mem::take(&mut start.has), start.request.clone());
         let token = start.one_time.take();
         token.map(|token| self.one_time.remove(&token));
         self.helpers.remove(&call_id);

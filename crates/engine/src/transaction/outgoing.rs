@@ -131,6 +131,11 @@ impl<O: Copy> Transactions<O> {
         })
     }
 
+    /// Whether a CANCEL for the INVITE with this branch is under way.
+    pub(crate) fn is_cancelled(&self, branch: Branch) -> bool {
+        self.clients.contains_key(&ClientKey(branch.0, true))
+    }
+
     /// Stops waiting for the answer to the request with this branch: it is sent no more, and the
     /// user hears of no refusal. A late refusal of an INVITE is still acknowledged.
     pub(crate) fn abandon(&mut self, now: Instant, branch: Branch) {

@@ -26,7 +26,8 @@ impl UserAgent {
         }
     }
 
-    /// Answers an INVITE provisionally (101–199), with early media or without.
+    /// Answers an INVITE provisionally (101–199), with early media or without. One that its caller
+    /// wants reliably, and that would have to carry an offer and does not, is not sent.
     /// `passed` is the message of another leg whose headers are passed on.
     pub fn progress(
         &mut self,
@@ -36,8 +37,7 @@ impl UserAgent {
         sdp: &[u8],
         passed: Option<&Headers>,
     ) {
-        let Some((request, _)) = self.invitation(id) else { return };
-        let is_reliable = self.is_reliable(request, passed);
+        let Some((is_reliable, sdp)) = self.reliability(id, sdp, passed) else { return };
         let rseq = if is_reliable { self.next_rseq(id) } else { 0 };
         let Some((key, mut response)) = self.answer(id, status, &[], passed) else { return };
         if is_reliable {
@@ -54,6 +54,8 @@ impl UserAgent {
         if self.keeps_accept(id, sdp, passed) {
             return;
         }
+        // RFC 3262 §5: the offer was in a provisional answer, and had its answer.
+        let sdp = if self.has_offered_early(id) { b"" } else { sdp };
         let Some((key, mut response)) = self.answer(id, 200, &[], passed) else { return };
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let State::Invited { request, .. } = &leg.state else { return };
@@ -151,9 +153,11 @@ impl UserAgent {
         let answer = sip::respond(request, status, &tag, source);
         self.respond(now, key, answer, status);
         let Some(id) = leg else { return };
-        match self.legs.get(&id).map(|leg| &leg.offer) {
-            Some(Offer::Received { .. }) => self.tell(id, Event::OfferCancelled(id)),
-            _ => self.take_back(now, id, request),
+        match self.legs.get(&id).map(|leg| (&leg.state, &leg.offer)) {
+            // An UPDATE, which may wait there too, cannot be cancelled (RFC 3261 §9.1).
+            Some((State::Invited { .. }, _)) => self.take_back(now, id, request),
+            Some((_, Offer::Received { .. })) => self.tell(id, Event::OfferCancelled(id)),
+            _ => {}
         }
     }
 

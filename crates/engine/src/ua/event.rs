@@ -16,11 +16,16 @@ pub enum Event {
     /// Somebody calls: see [`UserAgent::invitation`](super::UserAgent::invitation); answer with
     /// `progress`, `accept`, `reject`.
     Incoming(LegId),
-    /// Our INVITE got a provisional answer other than 100.
-    Progress(LegId, Response),
-    /// Our INVITE was accepted. When it carried no offer, this response does, and
-    /// [`UserAgent::acknowledge`](super::UserAgent::acknowledge) is due.
-    Answered(LegId, Response),
+    /// Our INVITE got a provisional answer other than 100, with this description. It is an offer when
+    /// [`UserAgent::owes_answer`](super::UserAgent::owes_answer) says so: then
+    /// [`UserAgent::acknowledge`](super::UserAgent::acknowledge) or `defer` is due.
+    Progress(LegId, Response, Bytes),
+    /// The caller answered the offer in a provisional answer of ours.
+    AnsweredEarly(LegId, Bytes),
+    /// Our INVITE was accepted, with this description; empty when it says nothing that was not said
+    /// before. When neither our INVITE nor a provisional answer carried an offer, this is one, and
+    /// `acknowledge` is due.
+    Answered(LegId, Response, Bytes),
     /// Our INVITE was refused, and there is another address for it: see `next_redirect`.
     Redirected(LegId, Failure),
     /// Our 2xx was acknowledged; the body is the answer when our 2xx carried the offer.

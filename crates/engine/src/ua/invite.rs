@@ -7,6 +7,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use sip::{Headers, Method, Response, Writer};
 
+use super::capabilities::ALLOW;
+use super::early::Accepted;
 use super::leg::{Acked, Cancel, Fork, Offer, Owed, State};
 use super::{Cause, Event, Failure, Leg, LegId, Owner, Purpose, UserAgent};
 use crate::dialog::{Dialog, Identity};
@@ -61,7 +63,7 @@ impl UserAgent {
                 |name: &str| invite.headers.iter().any(|(said, _)| said.eq_ignore_ascii_case(name));
             copy_passed_except(&mut writer, passed, said);
         }
-        writer.header("Allow", super::ALLOW);
+        writer.header("Allow", ALLOW);
         match invite.reliable {
             true => writer.header("Supported", self.supported_with("100rel")),
             false => writer.header("Supported", self.supported()),
@@ -83,24 +85,27 @@ impl UserAgent {
         id
     }
 
-    /// Sends the answer to an offer that came in a 2xx, in its ACK.
+    /// Sends the answer to an offer that came in a 2xx, in its ACK; or in a provisional answer, in its
+    /// PRACK.
     pub fn acknowledge(&mut self, now: Instant, id: LegId, answer: &[u8]) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         if let Some(owed) = leg.owed.take() {
             self.send_ack(now, id, owed.seq, Some(answer));
+        } else {
+            self.acknowledge_early(now, id, answer);
         }
     }
 
     pub(super) fn on_progress(&mut self, now: Instant, id: LegId, response: Response) {
-        let is_news = self.takes_progress(now, id, &response);
+        let described = self.takes_progress(now, id, &response);
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.learn_abilities(&response);
         let State::Inviting { provisional, cancel, .. } = &mut leg.state else { return };
         *provisional = true;
         if matches!(cancel, Cancel::Wanted) {
             self.send_cancel(now, id);
-        } else if response.status > 100 && is_news {
-            self.tell(id, Event::Progress(id, response));
+        } else if let Some(sdp) = described.filter(|_| response.status > 100) {
+            self.tell(id, Event::Progress(id, response, sdp));
         }
     }
 
@@ -112,6 +117,8 @@ impl UserAgent {
         let State::Inviting { offered, branch, .. } = leg.state else {
             return self.on_another_answer(now, id, &response);
         };
+        let accepted = self.takes_answer(id, &response);
+        let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.invite = Some(branch);
         leg.dialog.establish(&response);
         leg.learn_abilities(&response);
@@ -120,11 +127,24 @@ impl UserAgent {
         leg.hop = leg.way(&leg.dialog);
         let seq = response.cseq().number;
         self.on_session_agreed(now, id, &response);
-        self.answered(now, id, seq, offered, response.body());
-        if self.legs.get(&id).is_some_and(|leg| leg.released) {
-            self.close(now, id);
-        } else {
-            self.tell(id, Event::Answered(id, response));
+        let sdp = match accepted {
+            Accepted::Plain(sdp) => {
+                self.answered(now, id, seq, offered, &sdp);
+                Some(sdp)
+            }
+            Accepted::Early(sdp) => {
+                self.send_ack(now, id, seq, None);
+                Some(sdp)
+            }
+            Accepted::Deferred => {
+                self.send_ack(now, id, seq, None);
+                None
+            }
+        };
+        match sdp {
+            _ if self.legs.get(&id).is_some_and(|leg| leg.released) => self.close(now, id),
+            Some(sdp) => self.tell(id, Event::Answered(id, response, sdp)),
+            None => self.offer(now, id, None),
         }
     }
 

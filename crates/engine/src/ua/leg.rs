@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sip::{Headers, Method, Name, Request};
 
+use super::early::Early;
 use super::inside::Passing;
 use super::redirect::Redirect;
 use super::reliable::Reliable;
 use super::session::Session;
 use crate::dialog::Dialog;
 use crate::ids::{Branch, Tag};
+use crate::limits::MIN_SESSION_SECONDS;
 use crate::passing::Parting;
 use crate::timer::T1;
 use crate::transaction::{Hop, ServerKey};
@@ -53,8 +55,12 @@ pub(super) struct Leg {
     /// Whether the peer's Supported lists `replaces` (RFC 3891).
     pub(super) replaces: bool,
     pub(super) session: Option<Session>,
+    /// The longest Min-SE that was told in this dialog, or ours: so long our sessions must be (RFC 4028
+    /// §7.4).
+    pub(super) least_session: u32,
     /// Reliable provisional responses, if there are any.
     pub(super) reliable: Option<Box<Reliable>>,
+    pub(super) early: Early,
     /// What our BYE or CANCEL will say of the end.
     pub(super) parting: Option<Box<Parting>>,
     /// Where else our INVITE may go.
@@ -174,7 +180,9 @@ impl Leg {
             allow: Allow::default(),
             replaces: false,
             session: None,
+            least_session: MIN_SESSION_SECONDS,
             reliable: None,
+            early: Early::None,
             parting: None,
             redirect: None,
             released: false,

@@ -5,7 +5,10 @@
 //! phone. A leg that was born ends with exactly one [`Event::Ended`]; after
 //! [`hang_up`](UserAgent::hang_up) that is all its user hears of it.
 
+mod again;
 mod answer;
+mod capabilities;
+mod early;
 mod event;
 mod inside;
 mod invite;
@@ -26,6 +29,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use sip::{Headers, Message, Method, Name, Request, Response, Writer};
 
+use self::capabilities::ALLOW;
 pub use self::event::{Cause, Event, Failure, FailureKind, Stats};
 pub use self::invite::Invite;
 pub use self::leg::{Allow, LegId};
@@ -39,10 +43,6 @@ use crate::passing::Parting;
 use crate::timer::Deadlines;
 use crate::transaction::{self, Transactions};
 pub use crate::transaction::{Output, ServerKey};
-
-/// The methods we take, as our Allow header lists them.
-const ALLOW: &str =
-    "INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY, INFO, UPDATE, PRACK, MESSAGE";
 
 /// What a client transaction was for.
 #[derive(Clone, Copy, Debug)]
@@ -298,11 +298,10 @@ impl UserAgent {
             (Purpose::Invite | Purpose::Register, 401 | 407)
                 if self.authenticate(now, owner, &response) => {}
             (Purpose::Invite, 300..) if self.is_redirected(owner, &response) => {}
-            (Purpose::Invite, 422) if self.ask_for_longer(now, owner, &response) => {}
+            (Purpose::Invite, 421) if self.ask_reliably(now, owner, &response) => {}
+            (Purpose::Invite | Purpose::Offer | Purpose::Refresh, 422)
+                if self.ask_for_longer(now, owner, &response) => {}
             (Purpose::Refresh, 200..=299) => self.on_refreshed(now, owner.leg, &response),
-            (Purpose::Refresh | Purpose::Offer, 422) => {
-                self.on_session_too_short(now, owner, &response)
-            }
             (Purpose::Bye, 200..) => self.end(now, owner.leg, Cause::Released),
             (Purpose::Pass { from, key }, 200..) => self.on_passed(now, from, key, &response),
             (_, 300..) => self.on_failure(now, owner, Failure::answered(&response)),

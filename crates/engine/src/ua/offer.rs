@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sip::{Headers, Method, Request, Response};
 
+use super::early::Early;
 use super::invite::finish;
 use super::leg::{Offer, State, Unacked};
-use super::{Event, Failure, Leg, LegId, Owner, Purpose, UserAgent};
+use super::{Event, Failure, FailureKind, Leg, LegId, Owner, Purpose, UserAgent};
 use crate::ids::Branch;
 use crate::limits::{MAX_GLARE_RETRIES, RING_TIMEOUT, UPDATE_TIMEOUT};
 use crate::passing::copy_passed;
@@ -21,6 +22,20 @@ impl UserAgent {
     /// under way.
     pub fn offer(&mut self, now: Instant, id: LegId, body: Option<Bytes>) {
         self.send_offer(now, id, body, 0);
+    }
+
+    /// Makes an offer in an UPDATE (RFC 3311), as phones do that need not ask their user. It is refused
+    /// at once while another one is under way.
+    pub fn update(&mut self, now: Instant, id: LegId, offer: Bytes) {
+        let is_free = |leg: &Leg| {
+            matches!(leg.offer, Offer::None) && leg.unacked.is_none() && leg.owed.is_none()
+        };
+        if self.takes_offer(id) && self.legs.get(&id).is_some_and(|leg| is_free(leg)) {
+            self.make_offer(now, id, Method::Update, Some(offer), MAX_GLARE_RETRIES);
+        } else {
+            let failure = Failure::ours(FailureKind::Answered, 491, "Request Pending");
+            self.tell(id, Event::OfferRefused(id, failure));
+        }
     }
 
     /// Passes on a re-INVITE of somebody else. Unlike one of our own it is not tried again after a
@@ -70,9 +85,10 @@ impl UserAgent {
         self.legs.get(&id).is_some_and(|leg| !idle(leg))
     }
 
-    /// Whether an ACK is missing, the peer's or ours.
-    pub(crate) fn is_unacknowledged(&self, id: LegId) -> bool {
-        self.legs.get(&id).is_some_and(|leg| leg.unacked.is_some() || leg.owed.is_some())
+    /// Whether another one has to wait: one is under way, or its ACK is missing.
+    pub(crate) fn is_negotiating(&self, id: LegId) -> bool {
+        let leg = self.legs.get(&id);
+        self.is_offering(id) || leg.is_some_and(|leg| leg.unacked.is_some() || leg.owed.is_some())
     }
 
     /// The re-INVITE that waits for an answer, and where it came from.
@@ -90,7 +106,9 @@ impl UserAgent {
         let mut response = sip::respond(&request, 200, "", source);
         response.header("Contact", format_args!("<{}>", self.identity.contact));
         self.capabilities(&mut response);
-        self.agree_on_session(now, id, &request, &mut response);
+        if self.legs.get(&id).is_some_and(|leg| matches!(leg.state, State::Established)) {
+            self.agree_on_session(now, id, &request, &mut response);
+        }
         passed.inspect(|passed| copy_passed(&mut response, passed));
         let bytes = finish(response, Some(sdp));
         // An UPDATE needs no ACK.
@@ -106,8 +124,8 @@ impl UserAgent {
     /// Refuses the peer's re-INVITE: the session stays as it is.
     pub fn refuse_offer(&mut self, now: Instant, id: LegId, status: u16) {
         if let Some((key, request, source)) = self.take_offer(now, id) {
-            // RFC 3311 §5.2: it was taken back because somebody has to be asked.
-            let is_late = status == 487 && request.method == Method::Update;
+            // RFC 3311 §5.2: it was taken back because somebody has to be asked, or does not answer.
+            let is_late = matches!(status, 408 | 487) && request.method == Method::Update;
             let status = if is_late { 504 } else { status };
             self.refuse_request(now, key, &request, source, status);
         }
@@ -164,21 +182,30 @@ impl UserAgent {
         source: SocketAddr,
     ) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
+        let is_update = request.method == Method::Update;
         let refusal = match (&leg.state, &leg.offer) {
             (State::Closing, _) => Some(481),
-            (State::Inviting { .. } | State::Invited { .. }, _) => Some(491),
+            (State::Inviting { .. } | State::Invited { .. }, _) if leg.released => Some(481),
+            (State::Inviting { .. } | State::Invited { .. }, _) if !is_update => Some(491),
+            // RFC 3311 §5.2: the first offer and its answer are still under way.
+            (state @ (State::Inviting { .. } | State::Invited { .. }), Offer::None)
+                if !matches!(leg.early, Early::Agreed { .. }) =>
+            {
+                Some(if leg.early.is_ours_to_answer(state) { 500 } else { 491 })
+            }
             // RFC 3261 §14.2: two offers cross, or the second comes before the first was answered.
-            (State::Established, Offer::Sent { .. }) => Some(491),
-            (State::Established, Offer::Received { .. }) => Some(500),
+            (_, Offer::Sent { .. }) => Some(491),
+            (_, Offer::Received { .. }) => Some(500),
             // It overtook the ACK of the INVITE before it (RFC 5407 §3.1.4).
             (State::Established, _) if leg.unacked.is_some() || leg.owed.is_some() => Some(491),
-            (State::Established, Offer::None | Offer::Backoff { .. }) => None,
+            (_, Offer::None | Offer::Backoff { .. }) => None,
         };
         if let Some(status) = refusal {
             return self.refuse_request(now, key, &request, source, status);
         }
         leg.learn_source(&request, source);
         leg.refresh(&request);
+        leg.early.supersede();
         let trying = (request.method == Method::Invite)
             .then(|| sip::respond(&request, 100, "", source).finish());
         let patience = trying.is_none().then_some(now + UPDATE_TIMEOUT);
@@ -198,35 +225,59 @@ impl UserAgent {
     }
 
     fn send_offer(&mut self, now: Instant, id: LegId, body: Option<Bytes>, attempt: u32) {
-        let branch = self.ids.branch();
-        let Some(leg) = self.legs.get_mut(&id) else { return };
-        if !matches!(leg.state, State::Established) {
+        if !self.takes_offer(id) {
             return self.tell(id, Event::OfferRefused(id, Failure::unreachable()));
         }
+        let Some(leg) = self.legs.get_mut(&id) else { return };
         if !matches!(leg.offer, Offer::None) || leg.unacked.is_some() || leg.owed.is_some() {
             return self.back_off(now, id, body, attempt);
         }
+        // Before the INVITE is answered there is no re-INVITE (RFC 3261 §14.1).
+        let is_up = matches!(leg.state, State::Established);
+        let method = if is_up { Method::Invite } else { Method::Update };
+        self.make_offer(now, id, method, body, attempt);
+    }
+
+    fn make_offer(
+        &mut self,
+        now: Instant,
+        id: LegId,
+        method: Method,
+        body: Option<Bytes>,
+        attempt: u32,
+    ) {
+        let branch = self.ids.branch();
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.early.supersede();
+        let is_up = matches!(leg.state, State::Established);
         let seq = leg.dialog.next_seq();
-        let mut writer = leg.dialog.request(Method::Invite, seq, branch, &self.identity);
+        let mut writer = leg.dialog.request(method, seq, branch, &self.identity);
         writer.header("Contact", format_args!("<{}>", self.identity.contact));
         self.capabilities(&mut writer);
-        self.write_session(&mut writer, id);
+        if is_up {
+            self.write_session(&mut writer, id);
+        }
         let passed = self.legs.get_mut(&id).and_then(|leg| leg.passed.take());
         passed.inspect(|passed| copy_passed(&mut writer, passed));
         let bytes = finish(writer, body.as_deref());
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.offer = Offer::Sent { branch, body, give_up: now + T1X64, progressed: false, attempt };
         let owner = Owner { leg: id, purpose: Purpose::Offer };
-        let hop = leg.hop.clone();
-        if self.transactions.request(now, branch, Method::Invite, hop, bytes, owner).is_err() {
+        let hop = leg.way(&leg.dialog);
+        if self.transactions.request(now, branch, method, hop, bytes, owner).is_err() {
             self.on_offer_failure(now, id, Failure::unreachable());
         }
         self.arm(id);
     }
 
     pub(super) fn on_offer_accepted(&mut self, now: Instant, id: LegId, response: Response) {
+        // An UPDATE needs no ACK.
+        let is_update = response.cseq().method == Method::Update;
         let Some(leg) = self.legs.get_mut(&id) else {
-            return self.acknowledge_stray(id, &response);
+            if !is_update {
+                self.acknowledge_stray(id, &response);
+            }
+            return;
         };
         let seq = response.cseq().number;
         let current = response.branch().and_then(Branch::parse);
@@ -243,12 +294,23 @@ impl UserAgent {
         let offered = body.is_some();
         leg.offer = Offer::None;
         leg.refresh(&response);
+        if is_update {
+            if matches!(leg.state, State::Established) {
+                self.on_session_agreed(now, id, &response);
+            }
+            self.arm(id);
+            return self.tell(id, Event::OfferAccepted(id, response));
+        }
         if matches!(leg.state, State::Closing) {
             let offer = (!offered).then(|| sip::sdp::rejecting(response.body()));
             return self.send_ack(now, id, seq, offer.as_deref());
         }
         self.on_session_agreed(now, id, &response);
         self.answered(now, id, seq, offered, response.body());
+        if self.takes_deferred(id) {
+            let offer = Bytes::copy_from_slice(response.body());
+            return self.tell(id, Event::Answered(id, response, offer));
+        }
         self.tell(id, Event::OfferAccepted(id, response));
     }
 
@@ -257,10 +319,13 @@ impl UserAgent {
         let Offer::Sent { body, attempt, .. } = &leg.offer else { return };
         let (body, attempt) = (body.clone(), *attempt);
         leg.offer = Offer::None;
+        let is_up = matches!(leg.state, State::Established | State::Closing);
+        let is_deferred = matches!(leg.early, Early::Deferred { is_over: false, .. });
         match failure.status {
             491 if attempt < MAX_GLARE_RETRIES => self.back_off(now, id, body, attempt + 1),
             // RFC 3261 §12.2.1.2: the peer knows nothing of the dialog, or is gone.
-            408 | 481 => self.lose(now, id, failure),
+            408 | 481 if is_up => self.lose(now, id, failure),
+            _ if is_deferred => self.lose(now, id, failure),
             _ => self.tell(id, Event::OfferRefused(id, failure)),
         }
         self.arm(id);

@@ -2,13 +2,11 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
 use sip::digest::Challenge;
-use sip::{Method, Name, Request, Response, Writer};
+use sip::{Method, Name, Response, Writer};
 
-use super::leg::State;
+use super::again::via;
 use super::{Event, Failure, LegId, Owner, Purpose, UserAgent};
-use crate::dialog::Identity;
 use crate::ids::Branch;
 use crate::transaction::Hop;
 
@@ -17,8 +15,8 @@ pub(super) struct Registration {
     call_id: String,
     /// From tag.
     tag: LegId,
-    seq: u32,
-    hop: Hop,
+    pub(super) seq: u32,
+    pub(super) hop: Hop,
 }
 
 /// A name and password, for whoever asks for them.
@@ -90,79 +88,4 @@ impl UserAgent {
         let uri = request.uri().to_owned();
         self.send_again(now, owner, &request, &uri, branch, &[(answers, credentials)])
     }
-
-    /// Sends a request again with other, or more, headers (RFC 3261 §8.1.3.5).
-    pub(super) fn send_again(
-        &mut self,
-        now: Instant,
-        owner: Owner,
-        request: &Request,
-        uri: &str,
-        branch: Branch,
-        headers: &[(&str, String)],
-    ) -> bool {
-        // A PRACK may have used the number after it.
-        let used = self.legs.get(&owner.leg).map_or(0, |leg| leg.dialog.local_seq);
-        let seq = request.cseq().number.max(used) + 1;
-        let hop = match owner.purpose {
-            Purpose::Invite => {
-                let Some(leg) = self.legs.get_mut(&owner.leg) else { return false };
-                let State::Inviting { branch: current, provisional, .. } = &mut leg.state else {
-                    return false;
-                };
-                if leg.released {
-                    return false;
-                }
-                (*current, *provisional) = (branch, false);
-                leg.dialog.local_seq = seq;
-                leg.hop.clone()
-            }
-            Purpose::Register => {
-                let Some(registration) = &mut self.registration else { return false };
-                registration.seq = seq;
-                registration.hop.clone()
-            }
-            Purpose::Offer
-            | Purpose::Refer
-            | Purpose::Refresh
-            | Purpose::Bye
-            | Purpose::Pass { .. }
-            | Purpose::Courtesy => return false,
-        };
-        let bytes = again(request, uri, &self.identity, branch, seq, headers);
-        self.transactions.request(now, branch, request.method, hop, bytes, owner).is_ok()
-    }
-}
-
-/// A request with other headers of these names.
-fn again(
-    request: &Request,
-    uri: &str,
-    identity: &Identity,
-    branch: Branch,
-    seq: u32,
-    headers: &[(&str, String)],
-) -> Bytes {
-    let mut writer = Writer::request(request.method_name(), uri);
-    via(&mut writer, identity, branch);
-    let mut replaced = vec![Name::Via, Name::CSeq, Name::ContentType, Name::ContentLength];
-    // The way to another address is another one.
-    if uri != request.uri() {
-        replaced.push(Name::Route);
-    }
-    let is_new = |name: &str| headers.iter().any(|(new, _)| new.eq_ignore_ascii_case(name));
-    for header in request.iter() {
-        if !replaced.contains(&header.name) && !is_new(header.text) {
-            writer.copy(header);
-        }
-    }
-    writer.header("CSeq", format_args!("{seq} {}", request.method_name()));
-    for (name, value) in headers {
-        writer.header(name, value);
-    }
-    super::invite::finish(writer, Some(request.body()))
-}
-
-fn via(writer: &mut Writer, identity: &Identity, branch: Branch) {
-    writer.header("Via", format_args!("SIP/2.0/UDP {};branch={branch};rport", identity.sent_by));
 }

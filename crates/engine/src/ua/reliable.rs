@@ -1,17 +1,17 @@
 //! Provisional responses that arrive (RFC 3262): ours are repeated until the caller's PRACK, the
-//! callee's are answered with one. Each leg for itself: to a callee we offer `100rel` only when its
-//! caller knows it, too, and has made its offer; then a reliable answer of the one goes to the other
-//! as reliably, and no PRACK ever carries a description.
+//! callee's are answered with one. What the descriptions in them mean is in [`early`](super::early).
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sip::{Headers, Method, Name, Request, Response};
+use sip::{Headers, Name, Request, Response};
 
+use super::early::{Early, description};
 use super::leg::State;
-use super::{Cause, Failure, LegId, Owner, Purpose, UserAgent};
+use super::{Cause, Failure, LegId, Owner, UserAgent};
+use crate::ids::Branch;
 use crate::limits::{MAX_FORKS, MAX_UNPRACKED};
 use crate::timer::{T1, T1X64};
 use crate::transaction::ServerKey;
@@ -62,14 +62,49 @@ impl UserAgent {
         self.prefers_reliable = true;
     }
 
-    /// Whether a provisional answer to this INVITE goes reliably: the caller wants it so, or takes
-    /// it and the answer that is passed on came so.
-    pub(super) fn is_reliable(&self, request: &Request, passed: Option<&Headers>) -> bool {
+    /// How a provisional answer to a leg's INVITE goes: reliably or not, and with this description.
+    /// `None` when it cannot go.
+    pub(super) fn reliability<'a>(
+        &self,
+        id: LegId,
+        sdp: &'a [u8],
+        passed: Option<&Headers>,
+    ) -> Option<(bool, &'a [u8])> {
+        let (request, _) = self.invitation(id)?;
         let came_so = passed.is_some_and(|passed| passed.has_token(Name::Require, "100rel"));
-        !self.is_simple
-            && (request.has_token(Name::Require, "100rel")
-                || (came_so || self.prefers_reliable)
-                    && request.has_token(Name::Supported, "100rel"))
+        let must = !self.is_simple && request.has_token(Name::Require, "100rel");
+        let may = !self.is_simple && request.has_token(Name::Supported, "100rel");
+        let is_reliable = must || (may && (came_so || self.prefers_reliable));
+        if !request.body().is_empty() {
+            return Some((is_reliable, sdp));
+        }
+        match self.legs.get(&id)?.early {
+            // RFC 3262 §5: the first reliable response carries the offer. What came unreliably is
+            // none: the callee makes its offer later, and may make another one.
+            Early::None if !is_reliable => Some((false, sdp)),
+            Early::None if !sdp.is_empty() && (came_so || passed.is_none()) => Some((true, sdp)),
+            Early::None if must => None,
+            Early::None => Some((false, sdp)),
+            Early::Offered | Early::Agreed { .. } | Early::Owed { .. } | Early::Deferred { .. } => {
+                Some((is_reliable, b""))
+            }
+        }
+    }
+
+    /// Calls again with reliable provisional answers, which a 421 asks for (RFC 3261 §21.4.15). False
+    /// when it does not, or our INVITE allowed them.
+    pub(super) fn ask_reliably(&mut self, now: Instant, owner: Owner, response: &Response) -> bool {
+        let request = response.branch().and_then(Branch::parse);
+        let Some(request) = request.and_then(|branch| self.transactions.sent(branch)) else {
+            return false;
+        };
+        let is_asked = response.has_token(Name::Require, "100rel");
+        if self.is_simple || !is_asked || request.has_token(Name::Supported, "100rel") {
+            return false;
+        }
+        let (branch, uri) = (self.ids.branch(), request.uri().to_owned());
+        let headers = [("Supported", self.supported_with("100rel"))];
+        self.send_again(now, owner, &request, &uri, branch, &headers)
     }
 
     /// The number of the next reliable response of a leg.
@@ -93,6 +128,9 @@ impl UserAgent {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let State::Invited { request, .. } = &leg.state else { return };
         let seq = request.cseq().number;
+        if answers && request.body().is_empty() {
+            leg.early = Early::Offered;
+        }
         let reliable = leg.reliable.get_or_insert_default();
         if reliable.sent.is_some() {
             if reliable.queue.len() < MAX_UNPRACKED {
@@ -147,10 +185,17 @@ impl UserAgent {
         else {
             return self.refuse_request(now, key, &request, source, 481);
         };
-        if !request.body().is_empty() {
-            // A new offer before the call is answered: another time.
+        let described = reliable.sent.as_ref().is_some_and(|sent| sent.answers);
+        let is_offer = !request.body().is_empty() && !matches!(leg.early, Early::Offered);
+        if is_offer {
+            // A new offer before the call is answered: in an UPDATE.
             return self.refuse_request(now, key, &request, source, 488);
         }
+        if described && !self.on_description_acknowledged(id, request.body()) {
+            return self.refuse_request(now, key, &request, source, 400);
+        }
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(reliable) = &mut leg.reliable else { return };
         reliable.sent = None;
         let (next, invite_key) = (reliable.queue.pop_front(), key_of(&leg.state));
         if invite_key.is_none() {
@@ -198,36 +243,40 @@ impl UserAgent {
         }
     }
 
-    /// A provisional answer to our INVITE: whether our user is to hear of it. A reliable one is
-    /// acknowledged; one that comes again, or out of order, is not heard of (§4).
-    pub(super) fn takes_progress(&mut self, now: Instant, id: LegId, response: &Response) -> bool {
+    /// A provisional answer to our INVITE: what our user is to hear of its description. A reliable one
+    /// is acknowledged; one that comes again, or out of order, is not heard of (§4).
+    pub(super) fn takes_progress(
+        &mut self,
+        now: Instant,
+        id: LegId,
+        response: &Response,
+    ) -> Option<Bytes> {
+        let leg = self.legs.get_mut(&id)?;
         let number = response.number(Name::RSeq);
         let (Some(number), true) = (number, response.has_token(Name::Require, "100rel")) else {
-            return true;
+            let is_first = matches!(leg.early, Early::None);
+            return Some(if is_first { description(response) } else { Bytes::new() });
         };
-        let Some(tag) = response.to_tag() else { return false };
-        let branch = self.ids.branch();
-        let Some(leg) = self.legs.get_mut(&id) else { return false };
+        // The next one may not come before its offer is answered (§3).
+        if matches!(leg.early, Early::Owed { .. }) {
+            return None;
+        }
+        let tag = response.to_tag()?;
         let reliable = leg.reliable.get_or_insert_default();
         let count = reliable.received.len();
         match reliable.received.iter_mut().find(|(known, _)| **known == *tag) {
             Some((_, last)) if *last + 1 == number => *last = number,
-            Some(_) => return false,
-            None if count >= MAX_FORKS => return false,
+            Some(_) => return None,
+            None if count >= MAX_FORKS => return None,
             None => reliable.received.push((tag.into(), number)),
         }
         let mut dialog = leg.dialog.clone();
         dialog.establish(response);
-        leg.dialog.local_seq = dialog.next_seq();
-        let hop = leg.way(&dialog);
-        let seq = dialog.local_seq;
-        let mut writer = dialog.request(Method::Prack, seq, branch, &self.identity);
-        writer.header("RAck", format_args!("{number} {} INVITE", response.cseq().number));
-        let owner = Owner { leg: id, purpose: Purpose::Courtesy };
-        // Without room it is lost, and the response comes again.
-        let bytes = writer.finish();
-        let _ = self.transactions.request(now, branch, Method::Prack, hop, bytes, owner);
-        true
+        let described = self.takes_description(id, response);
+        if let Some(body) = described.prack {
+            self.send_prack(now, id, dialog, (number, response.cseq().number), &body);
+        }
+        Some(described.sdp)
     }
 }
 

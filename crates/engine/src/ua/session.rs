@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use sip::{Headers, Method, Name, Request, Response, Writer};
 
-use super::leg::State;
-use super::{ALLOW, Event, Failure, Leg, LegId, Owner, Purpose, UserAgent};
+use super::leg::{Offer, State};
+use super::{Event, Failure, Leg, LegId, Owner, Purpose, UserAgent};
 use crate::ids::Branch;
 use crate::limits::{MAX_SESSION_SECONDS, MIN_SESSION_SECONDS, REFRESH_RETRY};
 use crate::transaction::ServerKey;
@@ -20,8 +20,6 @@ use crate::transaction::ServerKey;
 pub(super) struct Session {
     /// Seconds between refreshes.
     interval: u32,
-    /// The longest Min-SE that the peer told in this dialog, or ours (RFC 4028 §7.4).
-    least: u32,
     /// Whether we refresh, and not the peer.
     is_ours: bool,
     /// Our UPDATE has not been answered.
@@ -33,11 +31,11 @@ pub(super) struct Session {
 }
 
 impl Session {
-    fn new(now: Instant, interval: u32, least: u32, is_ours: bool) -> Self {
+    fn new(now: Instant, interval: u32, is_ours: bool) -> Self {
         let whole = Duration::from_secs(interval.into());
         // RFC 4028 §10: half the interval; and some time before its end.
         let at = if is_ours { whole / 2 } else { whole - (whole / 3).min(Duration::from_secs(32)) };
-        Self { interval, least, is_ours, is_asked: false, at: now + at, expires: now + whole }
+        Self { interval, is_ours, is_asked: false, at: now + at, expires: now + whole }
     }
 
     pub(super) fn next_timeout(&self) -> Instant {
@@ -54,17 +52,23 @@ impl UserAgent {
 
     /// What an INVITE or UPDATE of ours says about the session.
     pub(super) fn write_session(&self, writer: &mut Writer, id: LegId) {
-        let Some(seconds) = self.session_seconds else { return };
-        let session = self.legs.get(&id).and_then(|leg| leg.session.as_ref());
-        match session {
-            None => writer.header("Session-Expires", seconds),
-            Some(session) => {
-                let refresher = if session.is_ours { "uac" } else { "uas" };
-                let interval = session.interval;
-                writer.header("Session-Expires", format_args!("{interval};refresher={refresher}"))
+        for (name, value) in self.session_headers(id).into_iter().flatten() {
+            writer.header(name, value);
+        }
+    }
+
+    fn session_headers(&self, id: LegId) -> Option<[(&'static str, String); 2]> {
+        let seconds = self.session_seconds?;
+        let leg = self.legs.get(&id);
+        let least = leg.map_or(MIN_SESSION_SECONDS, |leg| leg.least_session);
+        let expires = match leg.and_then(|leg| leg.session.as_ref()) {
+            None => seconds.max(least).to_string(),
+            Some(Session { interval, is_ours, .. }) => {
+                let refresher = if *is_ours { "uac" } else { "uas" };
+                format!("{};refresher={refresher}", least.max(*interval))
             }
         };
-        writer.header("Min-SE", session.map_or(MIN_SESSION_SECONDS, |session| session.least));
+        Some([("Session-Expires", expires), ("Min-SE", least.to_string())])
     }
 
     /// A 2xx to an INVITE or UPDATE of ours says who refreshes.
@@ -74,11 +78,10 @@ impl UserAgent {
         let wanted = leg.session.as_ref().map_or(wanted, |session| session.interval);
         let (interval, is_ours) = match expires(response) {
             // §7.2: the peer knows no session timers. It is refreshed all the same.
-            None => (wanted, true),
+            None => (wanted.max(leg.least_session), true),
             Some((interval, refresher)) => (interval, refresher != Some("uas")),
         };
-        let least = leg.least_session();
-        leg.session = Some(Session::new(now, interval.max(MIN_SESSION_SECONDS), least, is_ours));
+        leg.session = Some(Session::new(now, interval.max(MIN_SESSION_SECONDS), is_ours));
         self.arm(id);
     }
 
@@ -103,10 +106,10 @@ impl UserAgent {
         let is_known = request.has_token(Name::Supported, "timer");
         let asked = expires(request);
         let told = request.number(Name::MinSe).unwrap_or(0);
-        let least = leg.least_session().max(told.min(MAX_SESSION_SECONDS));
+        leg.least_session = leg.least_session.max(told.min(MAX_SESSION_SECONDS));
         let interval = match asked {
             Some((interval, _)) => interval.max(MIN_SESSION_SECONDS),
-            None => wanted.max(least),
+            None => wanted.max(leg.least_session),
         };
         // §9, table 2: what the peer leaves open is ours to say, and we like to know.
         let is_ours = !is_known || asked.is_none_or(|(_, refresher)| refresher != Some("uac"));
@@ -118,19 +121,12 @@ impl UserAgent {
             let refresher = if is_ours { "uas" } else { "uac" };
             response.header("Session-Expires", format_args!("{interval};refresher={refresher}"));
         }
-        leg.session = Some(Session::new(now, interval, least, is_ours));
+        leg.session = Some(Session::new(now, interval, is_ours));
         self.arm(id);
     }
 
-    /// The peer wants sessions to be longer than we asked for (§7.3): that long it is. `None` when it
-    /// does not say more than we have asked for.
-    fn longer_session(request: &Headers, response: &Response) -> Option<u32> {
-        let least = response.number(Name::MinSe)?;
-        let asked = expires(request).map_or(0, |(interval, _)| interval);
-        (least > asked && least <= MAX_SESSION_SECONDS).then_some(least)
-    }
-
-    /// Calls again with a longer session, as a 422 asks (RFC 4028 §7.3). False when it does not.
+    /// Asks again with a longer session, as a 422 wants (RFC 4028 §7.3). False when it names none that
+    /// is longer than what we have asked for.
     pub(super) fn ask_for_longer(
         &mut self,
         now: Instant,
@@ -139,27 +135,17 @@ impl UserAgent {
     ) -> bool {
         let request = response.branch().and_then(Branch::parse);
         let request = request.and_then(|branch| self.transactions.sent(branch));
-        let Some(request) = request else { return false };
-        let Some(least) = Self::longer_session(&request, response) else { return false };
+        let least = response.number(Name::MinSe).filter(|least| *least <= MAX_SESSION_SECONDS);
+        let (Some(request), Some(least)) = (request, least) else { return false };
+        let asked = expires(&request).map_or(0, |(interval, _)| interval);
+        let Some(leg) = self.legs.get_mut(&owner.leg).filter(|_| least > asked) else {
+            return false;
+        };
+        leg.least_session = leg.least_session.max(least);
+        let Some(headers) = self.session_headers(owner.leg) else { return false };
         let branch = self.ids.branch();
-        let headers = [("Session-Expires", least.to_string()), ("Min-SE", least.to_string())];
         let uri = request.uri().to_owned();
         self.send_again(now, owner, &request, &uri, branch, &headers)
-    }
-
-    /// The peer wants a refresh of ours to ask for more: it is tried again so.
-    pub(super) fn on_session_too_short(&mut self, now: Instant, owner: Owner, response: &Response) {
-        let least = response.number(Name::MinSe);
-        let session = self.legs.get_mut(&owner.leg).and_then(|leg| leg.session.as_mut());
-        if let (Some(session), Some(least)) = (session, least)
-            && least > session.interval
-            && least <= MAX_SESSION_SECONDS
-        {
-            (session.interval, session.least) = (least, least);
-            session.at = now;
-            self.arm(owner.leg);
-        }
-        self.on_failure(now, owner, Failure::answered(response));
     }
 
     pub(super) fn expire_session(&mut self, now: Instant, id: LegId) {
@@ -171,13 +157,16 @@ impl UserAgent {
         let Some(session) = leg.session.as_mut().filter(|session| session.at <= now) else {
             return;
         };
-        if !session.is_ours || session.expires <= now {
+        let is_over = !session.is_ours || session.expires <= now;
+        // A re-INVITE that is under way has deadlines of its own, and its answer is a refresh.
+        if is_over && !matches!(leg.offer, Offer::Sent { .. } | Offer::Received { .. }) {
             return self.lose(now, id, Failure::timed_out());
         }
-        session.at = (now + REFRESH_RETRY).min(session.expires);
-        if session.is_asked {
+        session.at = now + REFRESH_RETRY;
+        if is_over || session.is_asked {
             return;
         }
+        session.at = session.at.min(session.expires);
         if leg.allow.contains(Method::Update) {
             self.send_update(now, id);
         } else {
@@ -256,39 +245,12 @@ impl UserAgent {
         }
         self.respond(now, key, response, 200);
     }
-
-    /// What an INVITE, an UPDATE and their 2xx tell of us.
-    pub(super) fn capabilities(&self, writer: &mut Writer) {
-        writer.header("Allow", ALLOW).header("Supported", self.supported());
-    }
-
-    /// The same with one more, which not every message may name.
-    pub(super) fn supported_with(&self, extension: &str) -> String {
-        match (self.is_simple, self.supported()) {
-            (true, known) => known.to_owned(),
-            (false, known) => format!("{known}, {extension}"),
-        }
-    }
-
-    /// The extensions that we know, as our Supported header lists them.
-    pub(super) fn supported(&self) -> &'static str {
-        match (self.is_simple, self.session_seconds.is_some()) {
-            (true, false) => "",
-            (true, true) => "timer",
-            (false, false) => "replaces",
-            (false, true) => "replaces, timer",
-        }
-    }
 }
 
 impl Leg {
     /// When the session is refreshed, or over.
     pub(super) fn session_timeout(&self) -> Option<Instant> {
         self.session.as_ref().map(Session::next_timeout)
-    }
-
-    fn least_session(&self) -> u32 {
-        self.session.as_ref().map_or(MIN_SESSION_SECONDS, |session| session.least)
     }
 }
 

@@ -157,7 +157,15 @@ fn a_clients_headers_reach_both_phones_and_auto_answer_only_the_caller() {
         for (phone, answers_itself) in [(CALLER, true), (CALLEE, false)] {
             let invite = invite_to(&world, phone);
             assert_eq!(invite.named("X-Order"), Some(&b"7"[..]), "{mode:?}");
-            assert_eq!(invite.named("Answer-Mode").is_some(), answers_itself, "{mode:?}");
+            // RFC 5373, and what phones knew before it.
+            for (name, value) in [
+                ("Answer-Mode", "Auto"),
+                ("Call-Info", "<sip:call-api.invalid>;answer-after=0"),
+                ("Alert-Info", "<http://call-api.invalid>;info=alert-autoanswer"),
+            ] {
+                let asked = answers_itself.then_some(value.as_bytes());
+                assert_eq!(invite.named(name), asked, "{name} {mode:?}");
+            }
         }
     }
 }

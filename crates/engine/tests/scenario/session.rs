@@ -200,12 +200,12 @@ fn timers_are_not_spoken_of_when_they_are_off() {
 }
 
 /// An engine with session timers, and phones that have none.
-fn timed() -> World {
+pub(crate) fn timed() -> World {
     World::with_config(1, Config { session_seconds: Some(1800), ..World::config() })
 }
 
 /// The INVITEs and UPDATEs that the engine sent to this user.
-fn sent_to<'a>(world: &'a World, user: &str) -> impl Iterator<Item = &'a sip::Request> {
+pub(crate) fn sent_to<'a>(world: &'a World, user: &str) -> impl Iterator<Item = &'a sip::Request> {
     world.sent.iter().filter_map(move |(from, message)| match message {
         Message::Request(request)
             if *from == 0
@@ -216,6 +216,19 @@ fn sent_to<'a>(world: &'a World, user: &str) -> impl Iterator<Item = &'a sip::Re
         }
         _ => None,
     })
+}
+
+/// The engine's final answers to INVITEs.
+pub(crate) fn answers(world: &World) -> Vec<u16> {
+    let answers = world.sent.iter().filter_map(|(from, message)| match message {
+        Message::Response(response)
+            if *from == 0 && response.status >= 200 && response.cseq().method == Method::Invite =>
+        {
+            Some(response.status)
+        }
+        Message::Response(_) | Message::Request(_) => None,
+    });
+    answers.collect()
 }
 
 fn is_to(message: &Message, user: &str) -> bool {

@@ -340,3 +340,23 @@ fn the_client_may_choose_what_the_callers_phone_shows() {
     let refer = world.sent_request(0, Method::Refer);
     assert_eq!(refer.text(Name::ReferredBy), Some("<sip:desk@example.com>"));
 }
+
+#[test]
+fn a_name_in_any_script_reaches_the_callers_phone_as_it_was_written() {
+    for name in ["Büro 東京", "\u{1f4de} \\ \"Ω\""] {
+        let world = play(|w| {
+            let mut request = w.request(Mode::Refer);
+            request.display = Some(name.to_owned());
+            w.start_with(request);
+            w.run_until(1000);
+            w.hang_up(CALLER);
+        });
+        // RFC 3261 §25.1: UTF-8 in a quoted string, where only `"` and `\` are escaped.
+        let quoted = format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""));
+        let (_, invite) = world.sent.iter().find(|(from, _)| *from == 0).expect("an INVITE");
+        assert_eq!(str::from_utf8(invite.headers().from().display), Ok(&*quoted));
+        let (_, rings) = &world.shown[0];
+        let PhoneEvent::Ringing(_, from) = rings else { panic!("the caller's phone rings first") };
+        assert_eq!(*from, format!("{quoted} <{}>", world.phones[CALLEE].uri()));
+    }
+}

@@ -65,6 +65,26 @@ fn the_partys_phone_calls_the_target_in_the_place_of_its_call() {
     assert_eq!(invite.text(Name::Require), Some("replaces"));
     assert_eq!(invite.text(Name::ReferredBy), Some("<sip:bob@127.0.0.1:5072>"));
     assert_eq!(world.call_id(CommandId(1)), invite.call_id());
+    assert!(is_told_of_replaces(&world));
+}
+
+#[test]
+fn a_phone_that_does_not_know_replaces_is_told_of_none() {
+    let world = play(|w| {
+        w.phones[CALLER].forget_extensions();
+        let (first, second) = consulting(w);
+        w.attended((&first, Side::Caller), (&second, Side::Callee), Mode::Refer);
+        w.run_until(5000);
+        assert_eq!(calls(w), [1, 0, 1]);
+        w.hang_up(CALLER);
+    });
+    assert!(!is_told_of_replaces(&world));
+    assert_eq!(steps(&world), TRANSFER);
+}
+
+fn is_told_of_replaces(world: &World) -> bool {
+    let refer_to = world.sent_request(0, Method::Refer).text(Name::ReferTo);
+    refer_to.expect("a Refer-To").contains("?Replaces=")
 }
 
 #[test]
@@ -508,7 +528,7 @@ pub(crate) fn consulting(w: &mut World) -> (String, String) {
 }
 
 /// Calls stand as if nothing had been. The ladder does not show that.
-fn go_on(w: &mut World, names: &[&str]) {
+pub(crate) fn go_on(w: &mut World, names: &[&str]) {
     let ladder = w.draw_from_here();
     for call in names {
         for held in [true, false] {

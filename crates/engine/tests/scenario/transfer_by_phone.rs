@@ -243,14 +243,20 @@ fn only_phones_that_are_trusted_send_others_elsewhere() {
         w.register(CALLER, 0);
     });
     assert_eq!(reported(&world, CALLER), [100, 180, 200]);
-    // The next hop is trusted, as it is with calls.
+    // The next hop is trusted, as it is with calls. It gets every call: bob's first, then alice's.
     let config =
-        Config { open: false, next_hop: Some(format!("sip:{}", address(1))), ..World::config() };
-    play_in(World::with_config(1, config), |w| {
-        w.dial(CALLER, "sip:bob@127.0.0.1:5072");
-        w.run_for(Duration::from_secs(2));
+        Config { open: false, next_hop: Some(format!("sip:{}", address(3))), ..World::config() };
+    let world = play_in(World::with_config(1, config), |w| {
+        w.talk();
+        assert_eq!(calls(w), [1, 0, 1], "{}", w.ladder);
+        let first = w.call_of(OTHER);
+        w.refer(OTHER, first, CALLEE, None);
+        w.run_until(5000);
+        assert_eq!(calls(w), [1, 0, 1], "{}", w.ladder);
+        assert_ne!(w.call_of(OTHER), first, "it is the one that alice was sent to");
         w.hang_up(CALLER);
     });
+    assert_eq!(reported(&world, OTHER), [100, 180, 200]);
 }
 
 #[test]

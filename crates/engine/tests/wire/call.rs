@@ -26,7 +26,10 @@ pub(crate) fn invite() -> Draft {
 impl Call {
     /// The caller has called; the callee has the INVITE and said nothing.
     pub(crate) fn placed(invite: Draft) -> Self {
-        let mut wire = Wire::new();
+        Self::placed_in(Wire::new(), invite)
+    }
+
+    fn placed_in(mut wire: Wire, invite: Draft) -> Self {
         let sent = wire.receive(CALLER, &invite);
         let outgoing = the(&sent, "INVITE");
         assert_eq!(outgoing.to, CALLEE);
@@ -51,11 +54,15 @@ impl Call {
     pub(crate) fn answered_with(invite: Draft, change: impl FnOnce(Draft) -> Draft) -> Self {
         let mut call = Self::placed(invite);
         call.answer = change(call.answer);
-        let sent = call.wire.receive(CALLEE, &call.answer);
+        call.answer()
+    }
+
+    fn answer(mut self) -> Self {
+        let sent = self.wire.receive(CALLEE, &self.answer);
         let accepted = the(&sent, "200");
         the(&sent, "ACK");
-        call.accepted = Some(accepted);
-        call
+        self.accepted = Some(accepted);
+        self
     }
 
     /// Both talk.
@@ -65,10 +72,18 @@ impl Call {
 
     /// The same, with this INVITE and this change to the callee's answer.
     pub(crate) fn established_with(invite: Draft, change: impl FnOnce(Draft) -> Draft) -> Self {
-        let mut call = Self::answered_with(invite, change);
-        let ack = call.by_caller("ACK", 1);
-        assert_eq!(call.wire.receive(CALLER, ack).len(), 0);
-        call
+        Self::answered_with(invite, change).acknowledge()
+    }
+
+    /// The same, through this engine.
+    pub(crate) fn established_in(wire: Wire, invite: Draft) -> Self {
+        Self::placed_in(wire, invite).answer().acknowledge()
+    }
+
+    fn acknowledge(mut self) -> Self {
+        let ack = self.by_caller("ACK", 1);
+        assert_eq!(self.wire.receive(CALLER, ack).len(), 0);
+        self
     }
 
     /// A request of the caller in its dialog.

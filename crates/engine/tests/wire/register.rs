@@ -151,6 +151,64 @@ fn contacts_are_taken_back_one_by_one_or_all_at_once() {
 }
 
 #[test]
+fn a_contact_that_is_spelled_otherwise_takes_the_place_of_what_it_was() {
+    use BindingChange::{Registered, Removed, Renewed};
+    let mut registrar = Registrar::open();
+    let told = |changes: &[(&str, BindingChange)]| -> Vec<(String, BindingChange)> {
+        changes.iter().map(|(contact, change)| ((*contact).to_owned(), *change)).collect()
+    };
+    let first = "sip:bob@Phone.example.com;transport=udp;x=1";
+    registrar.register(&[&format!("<{first}>")]);
+    registrar.register(&[&format!("<{first}>")]);
+    assert_eq!(registrar.changes(), told(&[(first, Registered), (first, Renewed)]));
+    // The same by RFC 3261 §19.1.4: case, escapes, the order of parameters.
+    let second = "sip:%62ob@phone.example.com;X=1;Transport=UDP";
+    let answer = registrar.register(&[&format!("<{second}>")]);
+    assert_eq!(answer.texts("Contact"), [format!("<{second}>;expires=3600")]);
+    assert_eq!(registrar.changes(), told(&[(first, Removed), (second, Registered)]));
+    // A port that is told and one that is not are two, though both mean 5060.
+    let third = "sip:bob@phone.example.com:5060;transport=udp";
+    registrar.register(&[&format!("<{third}>")]);
+    assert_eq!(registrar.changes(), told(&[(third, Registered)]));
+    // What a parameter tells apart is the same as one without it.
+    let fourth = "sip:bob@phone.example.com;x=2;transport=udp";
+    registrar.register(&[&format!("<{fourth}>")]);
+    assert_eq!(registrar.changes(), told(&[(fourth, Registered)]));
+    let fifth = "sip:bob@phone.example.com;transport=udp";
+    let answer = registrar.register(&[&format!("<{fifth}>")]);
+    assert_eq!(answer.texts("Contact").len(), 2, "{answer}");
+    assert_eq!(
+        registrar.changes(),
+        told(&[(second, Removed), (fourth, Removed), (fifth, Registered)])
+    );
+    let answer = registrar.register(&[&format!("<{first}>;expires=0")]);
+    assert_eq!(answer.texts("Contact").len(), 1, "{answer}");
+    assert_eq!(registrar.changes(), told(&[(fifth, Removed)]));
+    registrar.wire.run_for(Duration::from_secs(7200));
+    assert_eq!(registrar.changes(), told(&[(third, BindingChange::Expired)]));
+    registrar.wire.assert_at_rest();
+}
+
+#[test]
+fn who_watches_is_told_how_long_a_contact_stays() {
+    let mut registrar = Registrar::open();
+    registrar.register(&["<sip:bob@192.0.2.20>;expires=600"]);
+    registrar.wire.run_for(Duration::from_secs(300));
+    registrar.register(&["<sip:bob@192.0.2.20>;expires=9000"]);
+    registrar.register(&["<sip:bob@192.0.2.20>;expires=0"]);
+    let told: Vec<u64> = registrar
+        .wire
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Registration { expires, .. } => Some(expires.as_secs()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [600, 7200, 0]);
+}
+
+#[test]
 fn a_register_that_was_overtaken_changes_nothing() {
     let mut registrar = Registrar::open();
     let early = registrar.draft(&["<sip:bob@192.0.2.20>;expires=0", "<sip:bob@192.0.2.21>"]);
@@ -233,6 +291,21 @@ fn what_cannot_or_must_not_be_called_is_not_registered() {
         assert!(registrar.send(draft).is("404"));
     }
     assert_eq!(registrar.wire.engine.load().registered, 0);
+}
+
+/// As RFC 3261 §19.1.1, table 1, wants it, and PJSIP does it.
+#[test]
+fn a_user_is_registered_whose_to_leaves_our_port_out() {
+    let config = Config { open: true, ..Config::at(address(1, 5080)) };
+    let mut registrar = Registrar { wire: Wire::seeded(config, 1), last: 0 };
+    let to = |registrar: &mut Registrar, aor: &str| {
+        let draft = registrar.draft(&["<sip:bob@192.0.2.20>"]);
+        let draft = draft.start("REGISTER sip:192.0.2.1:5080 SIP/2.0");
+        registrar.send(draft.set("To", format!("<{aor}>")))
+    };
+    assert!(to(&mut registrar, "sip:bob@192.0.2.1").is("200"));
+    assert!(to(&mut registrar, "sip:bob@192.0.2.1:5060").is("404"));
+    assert_eq!(registrar.wire.engine.load().registered, 1);
 }
 
 #[test]

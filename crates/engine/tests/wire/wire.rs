@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use engine::{CommandId, Config, Engine, Event, Input, Load, Output, StartRequest};
+use engine::{
+    CommandId, Config, Engine, Event, Input, Load, Output, StartRequest, TransferRequest,
+};
 
 /// Where the engine listens.
 pub(crate) const ENGINE: SocketAddr = address(1, 5060);
@@ -99,6 +101,11 @@ impl Wire {
 
     pub(crate) fn start(&mut self, command: CommandId, request: StartRequest) -> Vec<Sent> {
         self.engine.start(self.now, command, request);
+        self.drain()
+    }
+
+    pub(crate) fn transfer(&mut self, command: CommandId, request: TransferRequest) -> Vec<Sent> {
+        self.engine.transfer(self.now, command, request);
         self.drain()
     }
 

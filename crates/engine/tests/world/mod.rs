@@ -8,7 +8,7 @@ pub(crate) mod transfers;
 mod watch;
 mod watcher;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -17,8 +17,8 @@ use engine::ladder::Ladder;
 use engine::phone::{Phone, PhoneEvent};
 use engine::ua::LegId;
 use engine::{
-    CallKey, CallView, CommandId, Config, Engine, Error, Event, HoldRequest, Input, Load, Mode,
-    Output, Side, StartRequest, Step, User, Users,
+    BindingChange, CallKey, CallView, CommandId, Config, Engine, Error, Event, HoldRequest, Input,
+    Load, Mode, Output, Side, StartRequest, Step, User, Users,
 };
 use sip::digest::Algorithm;
 use sip::{Message, Method, Request};
@@ -59,6 +59,8 @@ pub(crate) struct World {
     pub(crate) sent: Vec<(usize, Message)>,
     /// Names the engine can resolve; any other has no address.
     pub(crate) names: HashMap<String, SocketAddr>,
+    /// What has come for the engine while its process is suspended.
+    asleep: Option<Vec<(SocketAddr, Bytes)>>,
     in_flight: BTreeMap<(Instant, u64), (SocketAddr, SocketAddr, Bytes)>,
     arrivals: u64,
     pub(crate) ladder: Ladder,
@@ -71,6 +73,8 @@ pub(crate) struct World {
     pub(crate) events: Vec<Event>,
     pub(crate) progress: Vec<(CommandId, Step, String)>,
     pub(crate) shown: Vec<(usize, PhoneEvent)>,
+    /// Address-of-record and contact of every phone that is registered, as a watcher has them.
+    registered: BTreeSet<(String, String)>,
     /// Calls by their names, as a watcher has them.
     pub(crate) watched: BTreeMap<CallKey, CallView>,
     /// How often a party became another one.
@@ -116,6 +120,7 @@ impl World {
             rewrite: None,
             sent: Vec::new(),
             names: HashMap::new(),
+            asleep: None,
             in_flight: BTreeMap::new(),
             arrivals: 0,
             ladder: Ladder::new(&["call-api", "caller", "callee"]),
@@ -125,6 +130,7 @@ impl World {
             events: Vec::new(),
             progress: Vec::new(),
             shown: Vec::new(),
+            registered: BTreeSet::new(),
             watched: BTreeMap::new(),
             transferred: 0,
             show_watcher: false,
@@ -204,10 +210,13 @@ impl World {
         held: bool,
         timeout: Option<Duration>,
     ) -> CommandId {
-        let name = if held { "CallHold" } else { "CallUnHold" };
-        let whom = side.map_or(String::new(), |side| format!(" {side:?}").to_lowercase());
+        self.change_hold(HoldRequest { call_id: call_id.to_owned(), side, held, timeout })
+    }
+
+    pub(crate) fn change_hold(&mut self, request: HoldRequest) -> CommandId {
+        let name = if request.held { "CallHold" } else { "CallUnHold" };
+        let whom = request.side.map_or(String::new(), |side| format!(" {side:?}").to_lowercase());
         let command = self.command(&format!("> {name}{whom}"));
-        let request = HoldRequest { call_id: call_id.to_owned(), side, held, timeout };
         self.engine.hold(self.now, command, request);
         self.drain();
         command
@@ -280,6 +289,15 @@ impl World {
         self.drain();
     }
 
+    /// The same in an UPDATE, also in calls that are not answered.
+    pub(crate) fn update(&mut self, phone: usize, held: bool) {
+        let now = self.now;
+        for call in self.phones[phone].calls() {
+            self.phones[phone].update(now, call, held);
+        }
+        self.drain();
+    }
+
     /// Lets a phone ask the other party of each of its calls for a new offer.
     pub(crate) fn ask_for_offer(&mut self, phone: usize) {
         let now = self.now;
@@ -316,6 +334,23 @@ impl World {
             self.step(at);
         }
         self.now = end;
+    }
+
+    /// Suspends the engine's process for this time. For it the clock leaps ahead: everything that was
+    /// due, and everything that came, is there at once, and it looks at the one or the other first.
+    pub(crate) fn suspend(&mut self, time: Duration, timers_first: bool) {
+        self.asleep = Some(Vec::new());
+        self.run_for(time);
+        let arrived = self.asleep.take().unwrap_or_default();
+        if timers_first {
+            self.engine.handle(self.now, Input::Timeout);
+            self.drain();
+        }
+        for (from, bytes) in arrived {
+            self.deliver(from, address(0), bytes);
+        }
+        self.engine.handle(self.now, Input::Timeout);
+        self.drain();
     }
 
     /// Runs until this many milliseconds after the beginning.
@@ -390,18 +425,19 @@ impl World {
     fn next_event(&mut self) -> Option<Instant> {
         let arrival = self.in_flight.keys().next().map(|(at, _)| *at);
         let timers = self.phones.iter_mut().map(Phone::next_timeout).collect::<Vec<_>>();
-        timers.into_iter().chain([arrival, self.engine.next_timeout()]).flatten().min()
+        let engine = self.engine.next_timeout().filter(|_| self.asleep.is_none());
+        timers.into_iter().chain([arrival, engine]).flatten().min()
     }
 
     fn step(&mut self, at: Instant) {
-        assert!(at >= self.now, "time went back");
+        assert!(at >= self.now, "time went back\n{}", self.ladder);
         self.now = at;
         let due = self.in_flight.first_key_value().filter(|((due, _), _)| *due <= at);
         if due.is_some() {
             let Some((_, (from, to, bytes))) = self.in_flight.pop_first() else { return };
             return self.deliver(from, to, bytes);
         }
-        if self.engine.next_timeout().is_some_and(|due| due <= at) {
+        if self.asleep.is_none() && self.engine.next_timeout().is_some_and(|due| due <= at) {
             self.engine.handle(at, Input::Timeout);
         }
         for phone in &mut self.phones {
@@ -413,6 +449,9 @@ impl World {
     }
 
     fn deliver(&mut self, from: SocketAddr, to: SocketAddr, bytes: Bytes) {
+        if let (true, Some(arrived)) = (to == address(0), &mut self.asleep) {
+            return arrived.push((from, bytes));
+        }
         if to == address(0) {
             self.watch.received(&bytes);
             self.engine.handle(self.now, Input::Datagram { source: from, bytes });
@@ -513,7 +552,11 @@ impl World {
                 assert!(before.is_none(), "{command:?} ended twice\n{}", self.ladder);
             }
             Event::Call(event) => self.on_call_event(*event),
-            Event::Registration { aor, contact, change } => {
+            Event::Registration { aor, contact, change, .. } => {
+                self.on_registration(&aor, &contact, change);
+                if change == BindingChange::Renewed {
+                    return;
+                }
                 let change = format!("{change:?}").to_lowercase();
                 let (name, _) = aor.split_once('@').expect("an address-of-record has a user");
                 let (_, contact) = contact.split_once(':').expect("a URI has a scheme");

@@ -1,6 +1,8 @@
-//! A watcher of the engine: a table made of call events and nothing else.
+//! A watcher of the engine: tables made of its events and nothing else.
 
-use engine::{CallEvent, Change, EndedBy, Ending, Side, Stage};
+use std::collections::BTreeSet;
+
+use engine::{BindingChange, CallEvent, Change, EndedBy, Ending, Side, Stage};
 
 use super::World;
 
@@ -37,8 +39,23 @@ impl World {
         }
     }
 
-    /// The table has the calls that the engine has, with the same parties on hold.
+    /// Keeps the table of registrations, and sees that each event fits the ones before it.
+    pub(super) fn on_registration(&mut self, aor: &str, contact: &str, change: BindingChange) {
+        let phone = (aor.to_owned(), contact.to_owned());
+        let is_new = match change {
+            BindingChange::Registered => self.registered.insert(phone),
+            BindingChange::Renewed => !self.registered.contains(&phone),
+            BindingChange::Expired | BindingChange::Removed => !self.registered.remove(&phone),
+        };
+        let is_expected = is_new == (change == BindingChange::Registered);
+        assert!(is_expected, "{change:?} {contact}: {:?}\n{}", self.registered, self.ladder);
+    }
+
+    /// The tables have what the engine has: the users that are registered, and the calls, with the
+    /// same parties on hold.
     pub(super) fn assert_watched(&self) {
+        let users: BTreeSet<&str> = self.registered.iter().map(|(aor, _)| aor.as_str()).collect();
+        assert_eq!(users.len(), self.engine.load().registered, "{users:?}\n{}", self.ladder);
         for (name, call) in self.watched.iter().filter(|(_, call)| call.stage == Stage::Established)
         {
             for (side, party) in [(Side::Caller, &call.caller), (Side::Callee, &call.callee)] {

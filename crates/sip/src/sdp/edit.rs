@@ -81,6 +81,36 @@ pub fn inactive_audio(address: IpAddr, session_id: u64) -> String {
     )
 }
 
+/// An answer with which nothing flows yet, to be followed by another one: audio is taken as it is
+/// offered and left inactive, at a port nobody listens on, and other sections are refused
+/// (RFC 3264 §6). What cannot be read of the offer is left out.
+pub fn inactive_answer(offer: &[u8], address: IpAddr, session_id: u64) -> Vec<u8> {
+    let version = if address.is_ipv6() { 6 } else { 4 };
+    let mut answer = format!(
+        "v=0\r\no=- {session_id} 1 IN IP{version} {address}\r\ns=-\r\n\
+         c=IN IP{version} {address}\r\nt=0 0\r\n"
+    )
+    .into_bytes();
+    let (Ok(parsed), Ok(parts)) = (Sdp::parse(offer), Parts::of(offer)) else { return answer };
+    for (section, Media { kind, proto, formats, .. }) in parts.media.iter().zip(parsed.media()) {
+        // Secure profiles want keys of ours.
+        let is_taken = kind == "audio" && matches!(proto, "RTP/AVP" | "RTP/AVPF");
+        let port = if is_taken { 9 } else { 0 };
+        answer.extend_from_slice(format!("m={kind} {port} {proto} {formats}\r\n").as_bytes());
+        let is_format = |line: &&Line<'_>| {
+            line.text.starts_with(b"a=rtpmap:") || line.text.starts_with(b"a=fmtp:")
+        };
+        for line in section.iter().filter(|_| is_taken).filter(is_format) {
+            answer.extend_from_slice(line.text);
+            answer.extend_from_slice(b"\r\n");
+        }
+        if is_taken {
+            answer.extend_from_slice(b"a=inactive\r\n");
+        }
+    }
+    answer
+}
+
 /// Appends a line in the style of `like`, on a line of its own.
 fn push_line(copy: &mut Vec<u8>, text: Option<String>, like: &Line<'_>) {
     let Some(text) = text else { return };

@@ -9,7 +9,9 @@ mod parts;
 use std::net::IpAddr;
 
 pub use self::arrange::{arranged, rejecting, restored};
-pub use self::edit::{inactive_audio, with_direction, with_directions, with_origin, with_version};
+pub use self::edit::{
+    inactive_answer, inactive_audio, with_direction, with_directions, with_origin, with_version,
+};
 use self::parts::{Line, Parts};
 use crate::error::{ErrorKind, ParseError};
 use crate::header::cseq::decimal;
@@ -67,6 +69,18 @@ impl Direction {
     /// Whether whoever says it wants to receive.
     pub fn receives(self) -> bool {
         matches!(self, Self::SendRecv | Self::RecvOnly)
+    }
+
+    /// What of this flow there is in another one: an answer has no more than its offer, reversed
+    /// (RFC 3264 §6.1).
+    pub fn within(self, other: Self) -> Self {
+        let sends = |direction| matches!(direction, Self::SendRecv | Self::SendOnly);
+        match (sends(self) && sends(other), self.receives() && other.receives()) {
+            (true, true) => Self::SendRecv,
+            (true, false) => Self::SendOnly,
+            (false, true) => Self::RecvOnly,
+            (false, false) => Self::Inactive,
+        }
     }
 }
 

@@ -236,6 +236,22 @@ fn a_refusal_answers_every_stream_with_port_0() {
     assert_eq!(Sdp::parse(&rejecting(b"nonsense")).unwrap().media().count(), 0);
 }
 
+#[test]
+fn an_answer_with_which_nothing_flows_takes_plain_audio_and_refuses_the_rest() {
+    let offer = "v=0\r\no=- 1 1 IN IP4 a\r\ns=-\r\nt=0 0\r\nm=audio 9000 RTP/AVP 0 96\r\n\
+        a=rtpmap:96 opus/48000/2\r\na=ptime:20\r\na=sendrecv\r\nm=video 2 RTP/AVP 31\r\n\
+        m=audio 4 RTP/SAVP 0\r\na=rtpmap:0 PCMU/8000";
+    let address = "192.0.2.1".parse().unwrap();
+    assert_eq!(
+        text(&inactive_answer(offer.as_bytes(), address, 7)),
+        "v=0\no=- 7 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\n\
+         m=audio 9 RTP/AVP 0 96\na=rtpmap:96 opus/48000/2\na=inactive\n\
+         m=video 0 RTP/AVP 31\nm=audio 0 RTP/SAVP 0\n"
+    );
+    let nothing = text(&inactive_answer(b"nonsense", "::1".parse().unwrap(), 7));
+    assert!(nothing.ends_with("c=IN IP6 ::1\nt=0 0\n"), "{nothing}");
+}
+
 fn kinds(sdp: &[u8]) -> Vec<(String, u16)> {
     Sdp::parse(sdp).unwrap().media().map(|media| (media.kind.to_owned(), media.port)).collect()
 }

@@ -19,6 +19,8 @@ use crate::config::Redirects;
 
 /// Datagrams taken from the socket before commands and timers get their turn.
 const READ_BATCH: usize = 64;
+/// Datagrams taken from it before timers fire: about what the kernel keeps for us.
+const READ_BEFORE_TIMERS: usize = 4096;
 /// How long a name may take to resolve.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Resolved names that wait for the engine's task; the resolving tasks wait at the bound.
@@ -86,22 +88,27 @@ impl Driver {
                 .next_timeout()
                 .map_or_else(|| Instant::now() + Duration::from_secs(3600), Instant::from_std);
             tokio::select! {
-                () = self.udp.readable() => self.read(),
+                () = self.udp.readable() => self.read(READ_BATCH),
                 order = orders.recv(), if open => match order {
                     Some(order) => self.start(order),
                     None => open = false,
                 },
                 () = give_up.notified() => self.engine.give_up(now()),
                 Some(input) = self.resolved.1.recv() => self.engine.handle(now(), input),
-                () = sleep_until(timeout) => self.engine.handle(now(), Input::Timeout),
+                () = sleep_until(timeout) => {
+                    // What has arrived may be what is waited for. After a moment in which we did not
+                    // get to run, everything would be sent again otherwise.
+                    self.read(READ_BEFORE_TIMERS);
+                    self.engine.handle(now(), Input::Timeout);
+                }
             }
             self.drain();
             self.warn_of_broken();
         }
     }
 
-    fn read(&mut self) {
-        for _ in 0..READ_BATCH {
+    fn read(&mut self, at_most: usize) {
+        for _ in 0..at_most {
             let Some((source, bytes)) = self.udp.read() else { return };
             self.engine.handle(now(), Input::Datagram { source, bytes });
             self.drain();
@@ -155,9 +162,9 @@ impl Driver {
                 }
             }
             engine::Event::Call(event) => self.sink.call(translate::call(*event)),
-            engine::Event::Registration { aor, contact, change } => {
-                tracing::info!(%aor, %contact, ?change, "registration");
-                if let Some(event) = translate::registration(&aor, &contact, change) {
+            engine::Event::Registration { aor, contact, change, expires } => {
+                tracing::info!(%aor, %contact, ?change, ?expires, "registration");
+                if let Some(event) = translate::registration(&aor, &contact, change, expires) {
                     self.sink.registration(event);
                 }
             }

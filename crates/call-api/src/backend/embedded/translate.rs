@@ -1,6 +1,8 @@
 //! The engine's words and the API's: the one place where the two meet. Public for those who drive
 //! an engine in another way than [`super::Embedded`] does, as tests in virtual time do.
 
+use std::time::Duration;
+
 use engine::{Change, Error, FailureKind, Step};
 
 use crate::api::call::{EndedBy, Ending, Party, Reached, Stage};
@@ -208,14 +210,16 @@ pub fn registration(
     aor: &str,
     contact: &str,
     change: engine::BindingChange,
+    expires: Duration,
 ) -> Option<RegistrationEvent> {
     let change = match change {
         engine::BindingChange::Registered => RegistrationChange::Registered,
+        engine::BindingChange::Renewed => RegistrationChange::Renewed,
         engine::BindingChange::Expired => RegistrationChange::Expired,
         engine::BindingChange::Removed => RegistrationChange::Removed,
     };
     let (aor, contact) = (SipUri::parse(aor)?, SipUri::parse(contact)?);
-    Some(RegistrationEvent { change, registration: Registration { aor, contact } })
+    Some(RegistrationEvent { change, registration: Registration { aor, contact }, expires })
 }
 
 fn party(party: &engine::Party) -> Party {

@@ -5,12 +5,17 @@ use std::io;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use socket2::SockRef;
 use tokio::net::UdpSocket;
 
 use crate::config::SipListen;
 
 /// The largest datagram that UDP carries.
 const MAX_DATAGRAM: usize = 65_535;
+
+/// What the kernel is asked to keep for us while we do not get to run: some 2,000 messages. It keeps no
+/// more than it may (`net.core.rmem_max`). What does not fit is lost, and phones send it again.
+const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// A bound socket.
 #[derive(Debug)]
@@ -31,6 +36,9 @@ impl Udp {
         let socket = UdpSocket::bind(address).await.map_err(|error| {
             io::Error::new(error.kind(), format!("sip.listen {listen}: {error}"))
         })?;
+        if let Err(error) = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER) {
+            tracing::debug!(%error, "the SIP socket keeps its small receive buffer");
+        }
         // A socket that was never polled takes its first datagram for one too many.
         socket.writable().await?;
         let local = socket.local_addr()?;

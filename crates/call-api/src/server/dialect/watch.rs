@@ -39,16 +39,17 @@ impl<'a> Mark<'a> {
     }
 }
 
-/// Whatever the journal holds, as a notification.
+/// Whatever the journal holds, as a notification, if it is one.
 #[must_use]
-pub fn notification_of(record: &Record, mark: &Mark<'_>) -> String {
-    match &record.what {
-        What::Command(cmd_id, notice) => command_notification(cmd_id, notice, record.time, mark),
+pub fn notification_of(record: &Record, mark: &Mark<'_>) -> Option<String> {
+    Some(match &record.what {
+        What::Command(_, cmd_id, notice) => command_notification(cmd_id, notice, record.time, mark),
         What::Call(change, call) => call_event(*change, call, record.time, mark),
         What::Registration(change, registration) => {
             registration_event(*change, registration, record.time, mark)
         }
-    }
+        What::Begun(..) => return None,
+    })
 }
 
 /// The result of `CallList`.
@@ -81,7 +82,7 @@ impl Registrations {
     /// The registrations, and the cursor after them.
     #[must_use]
     pub fn new(registrations: Vec<Arc<RegistrationRecord>>, cursor: Cursor) -> Self {
-        Self { registrations: registrations.into_iter().map(RegistrationShown).collect(), cursor }
+        Self { registrations: shown_now(registrations), cursor }
     }
 }
 
@@ -93,6 +94,7 @@ pub struct Subscribed<'a> {
     /// The place from which it goes on.
     cursor: Cursor,
     /// Something that happened after `since` is not told.
+    #[schemars(default)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     gap: bool,
     /// The snapshot: the calls there are.
@@ -111,9 +113,7 @@ impl<'a> Subscribed<'a> {
         let (calls, registrations) = match snapshot {
             Snapshot::None => (None, None),
             Snapshot::Calls(calls) => (Some(calls.into_iter().map(CallShown).collect()), None),
-            Snapshot::Registrations(registrations) => {
-                (None, Some(registrations.into_iter().map(RegistrationShown).collect()))
-            }
+            Snapshot::Registrations(registrations) => (None, Some(shown_now(registrations))),
         };
         Self { subscription, cursor, gap, calls, registrations }
     }
@@ -229,11 +229,18 @@ enum EndOrigin {
     Transfer,
     /// The server, at one of its limits or for a bug.
     Server,
+    /// A restart of the server, which does not say how the phones parted.
+    Restart,
 }
 
-/// A registration as clients see it.
+/// A registration as clients see it, at this time.
 #[derive(Debug)]
-struct RegistrationShown(Arc<RegistrationRecord>);
+struct RegistrationShown(Arc<RegistrationRecord>, SystemTime);
+
+fn shown_now(registrations: Vec<Arc<RegistrationRecord>>) -> Vec<RegistrationShown> {
+    let now = SystemTime::now();
+    registrations.into_iter().map(|record| RegistrationShown(record, now)).collect()
+}
 
 /// A phone that is registered.
 #[derive(JsonSchema, Serialize)]
@@ -245,13 +252,17 @@ struct PhoneShown<'a> {
     contact: &'a SipUri,
     /// Since when, in UTC (RFC 3339).
     since: String,
+    /// Seconds left. What is left of one is still one.
+    expires: u128,
 }
 
 impl Serialize for RegistrationShown {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let RegistrationRecord { registration, since, .. } = &*self.0;
+        let RegistrationRecord { registration, since, expires, .. } = &*self.0;
         let Registration { aor, contact } = registration;
-        PhoneShown { aor, contact, since: rfc3339(*since) }.serialize(serializer)
+        let left = expires.duration_since(self.1).unwrap_or_default();
+        let expires = left.as_millis().div_ceil(1000);
+        PhoneShown { aor, contact, since: rfc3339(*since), expires }.serialize(serializer)
     }
 }
 
@@ -297,11 +308,13 @@ fn registration_event(
     mark: &Mark<'_>,
 ) -> String {
     let event = match change {
-        RegistrationChange::Registered => RegistrationEventName::Registered,
+        RegistrationChange::Registered | RegistrationChange::Renewed => {
+            RegistrationEventName::Registered
+        }
         RegistrationChange::Expired => RegistrationEventName::Expired,
         RegistrationChange::Removed => RegistrationEventName::Removed,
     };
-    let (registration, time) = (RegistrationShown(Arc::clone(record)), rfc3339(time));
+    let (registration, time) = (RegistrationShown(Arc::clone(record), time), rfc3339(time));
     notification("RegistrationEvent", &RegistrationEventParams { event, registration, time, mark })
 }
 
@@ -396,6 +409,7 @@ fn ended(ending: &Ending) -> EndShown<'_> {
             EndedBy::Command => EndOrigin::Command,
             EndedBy::Transfer => EndOrigin::Transfer,
             EndedBy::Server => EndOrigin::Server,
+            EndedBy::Restart => EndOrigin::Restart,
         },
         sip_code: ending.status.as_ref().map(|(code, _)| *code),
         sip_reason: ending.status.as_ref().map(|(_, reason)| reason.as_str()),

@@ -76,8 +76,14 @@ impl Engine {
     /// Something happened to a leg that the transfer has made.
     pub(crate) fn on_transfer_leg(&mut self, now: Instant, key: TransferKey, event: ua::Event) {
         match event {
-            ua::Event::Progress(_, response) => self.on_target_progress(now, key, &response),
-            ua::Event::Answered(leg, response) => self.on_target_answered(now, key, leg, &response),
+            ua::Event::Progress(leg, response, sdp) => {
+                // The party that goes talks to the other one until the target answers.
+                if self.ua.owes_answer(leg) {
+                    self.defer(now, leg, &sdp);
+                }
+                self.on_target_progress(now, key, &response);
+            }
+            ua::Event::Answered(leg, _, sdp) => self.on_target_answered(now, key, leg, &sdp),
             // There is no other party for it yet.
             ua::Event::Offered(leg) => self.ua.refuse_offer(now, leg, 491),
             ua::Event::Referred(leg) => self.ua.refuse_refer(now, leg, 603),
@@ -97,18 +103,12 @@ impl Engine {
         }
     }
 
-    fn on_target_answered(
-        &mut self,
-        now: Instant,
-        key: TransferKey,
-        leg: LegId,
-        response: &Response,
-    ) {
+    fn on_target_answered(&mut self, now: Instant, key: TransferKey, leg: LegId, sdp: &[u8]) {
         let Some(transfer) = self.transfers.get_mut(&key) else { return };
         let Phase::Calling(fork) = &mut transfer.phase else { return };
         let others = fork.answered(leg);
         self.stop_ringing(now, others);
-        self.ask_party(now, key, leg, response.body());
+        self.ask_party(now, key, leg, sdp);
     }
 
     /// The target has made an offer: the party that goes is to take it.
@@ -134,7 +134,7 @@ impl Engine {
             _ => return,
         };
         let Some(leg) = self.leg_of(call, side) else { return };
-        if self.ua.is_offering(leg) || self.ua.is_unacknowledged(leg) {
+        if self.ua.is_negotiating(leg) {
             return;
         }
         let Some(transfer) = self.transfers.get_mut(&key) else { return };
@@ -181,7 +181,7 @@ impl Engine {
             }
             (Phase::Joining { target, .. }, to) => {
                 let (target, to) = (*target, to.clone());
-                let has = self.take_description(&to);
+                let has = self.take_description(target, &to);
                 let Some(call) = self.calls.get_mut(&goes) else { return };
                 let (answer, has) = call.introduce(side, body, has);
                 self.ua.acknowledge(now, target, &answer);
@@ -263,9 +263,11 @@ impl Engine {
         self.release(now, key, made, released.into_iter().collect(), rest);
     }
 
-    /// What a target has from us that is in another call; it is on hold no more.
-    fn take_description(&mut self, to: &To) -> Description {
-        let To::Party { call, side, .. } = to else { return Description::default() };
+    /// What a target has from us; one that is in another call is on hold no more.
+    fn take_description(&mut self, target: LegId, to: &To) -> Description {
+        let To::Party { call, side, .. } = to else {
+            return self.ua.deferred(target).map(Description::of).unwrap_or_default();
+        };
         let call = self.calls.get_mut(call);
         let mut has = call.map(|call| std::mem::take(call.has(*side))).unwrap_or_default();
         has.lift_hold();

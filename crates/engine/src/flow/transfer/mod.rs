@@ -495,7 +495,7 @@ impl Call {
     /// Whether both talk and nothing is being done with the call. Else: what.
     pub(crate) fn is_standing(&self) -> Result<(), &'static str> {
         match &self.state {
-            State::Calling(_) | State::Joining | State::Answered => {
+            State::Calling(_) | State::Joining { .. } | State::Answered => {
                 Err("the call is not answered yet")
             }
             State::Ending => Err("the call is being ended"),

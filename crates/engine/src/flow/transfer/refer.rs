@@ -36,7 +36,10 @@ impl Engine {
         let transfer = &self.transfers[&key];
         let Some(leg) = self.leg_of(transfer.call, transfer.side) else { return };
         let mut refer_to = format!("sip:{token:016x}@{}", self.ua.identity().sent_by);
-        if let Some(replaces) = self.replaces(&transfer.to) {
+        // To show the phone what its call is for; nothing depends on it. A phone that does not know
+        // Replaces may take the header for a part of the URI, as baresip 1.0 does.
+        let replaces = self.replaces(&transfer.to).filter(|_| self.ua.takes_replaces(leg));
+        if let Some(replaces) = replaces {
             refer_to += &format!("?Replaces={}", sip::uri::escape_header(&replaces));
         }
         let referred_by = transfer.referrer.clone();

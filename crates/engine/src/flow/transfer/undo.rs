@@ -112,7 +112,7 @@ impl Engine {
         if mend.is_back {
             return call.has(side).took_again();
         }
-        if !call.has(side).is_proposed() {
+        if call.has(side).proposed().is_none() {
             return self.answer_again(now, key, side, body);
         }
         call.has(side).refused();

@@ -5,6 +5,7 @@ use engine::{Side, Step};
 use expect_test::expect_file;
 use sip::Method;
 
+use super::figures;
 use super::page::{self, Row};
 use crate::call_hold::{established, steps};
 use crate::play;
@@ -25,7 +26,7 @@ fn a_hold_of_one_party_and_its_end_are_rfc_5359_2_1() {
     });
     assert_eq!(steps(&world), [Step::Held, Step::Unheld]);
     let file = expect_file!["../../../../../docs/flows/hold.txt"];
-    page::check(&world, HOLD, RFC_5359_2_1, &file);
+    page::check(&world, HOLD, figures::RFC_5359_2_1, RFC_5359_2_1, &file);
 }
 
 #[test]
@@ -39,7 +40,13 @@ fn a_hold_of_both_is_twice_the_hold_of_rfc_5359_2_1() {
         w.end(&call);
     });
     let file = expect_file!["../../../../../docs/flows/hold_both.txt"];
-    page::check_ladder(&page.unwrap_or_default(), HOLD_BOTH, RFC_5359_2_1_HOLD, &file);
+    page::check_ladder(
+        &page.unwrap_or_default(),
+        HOLD_BOTH,
+        figures::RFC_5359_2_1,
+        RFC_5359_2_1_HOLD,
+        &file,
+    );
 }
 
 #[test]
@@ -56,7 +63,13 @@ fn the_end_of_both_holds_is_twice_that_of_rfc_5359_2_1() {
         w.end(&call);
     });
     let file = expect_file!["../../../../../docs/flows/unhold.txt"];
-    page::check_ladder(&page.unwrap_or_default(), UNHOLD, RFC_5359_2_1_UNHOLD, &file);
+    page::check_ladder(
+        &page.unwrap_or_default(),
+        UNHOLD,
+        figures::RFC_5359_2_1,
+        RFC_5359_2_1_UNHOLD,
+        &file,
+    );
 }
 
 #[test]
@@ -76,7 +89,7 @@ fn a_consultation_hold_is_rfc_5359_2_2() {
         w.hang_up(CALLER);
     });
     let file = expect_file!["../../../../../docs/flows/consultation_hold.txt"];
-    page::check(&world, CONSULTATION_HOLD, RFC_5359_2_2, &file);
+    page::check(&world, CONSULTATION_HOLD, figures::RFC_5359_2_2, RFC_5359_2_2, &file);
 }
 
 #[test]
@@ -92,7 +105,13 @@ fn a_hold_that_one_party_refuses_is_undone() {
     };
     play(scenario);
     let file = expect_file!["../../../../../docs/flows/hold_refused.txt"];
-    page::check_ladder(&page.unwrap_or_default(), HOLD_REFUSED, RFC_3264_8, &file);
+    page::check_ladder(
+        &page.unwrap_or_default(),
+        HOLD_REFUSED,
+        figures::RFC_3264_8,
+        RFC_3264_8,
+        &file,
+    );
 }
 
 const HOLD: &str = "\
@@ -106,71 +125,55 @@ plays; the caller's phone sends nothing. The RFC's phones speak TLS, here it is 
 
 const RFC_5359_2_1: &[Row] = &[
     Row {
-        rfc: "F1, F2 INVITE, Alice -> proxy -> Bob",
+        rfc: &[1, 2],
         ours: &[1, 3],
         why: "Two dialogs that share a Call-ID, for call-api is a back-to-back user agent: so it can \
               send requests of its own in each.",
     },
-    Row { rfc: "F3 100 Trying, proxy -> Alice", ours: &[2], why: "" },
-    Row { rfc: "", ours: &[4], why: "The callee's own, which the RFC leaves out." },
-    Row { rfc: "F4, F5 180 Ringing, Bob -> Alice", ours: &[5, 6], why: "" },
-    Row { rfc: "F6, F7 200 OK, Bob -> Alice", ours: &[7, 9], why: "" },
+    Row { rfc: &[3], ours: &[2], why: "" },
+    Row { rfc: &[], ours: &[4], why: "The callee's own, which the RFC leaves out." },
+    Row { rfc: &[4, 5], ours: &[5, 6], why: "" },
+    Row { rfc: &[6, 7], ours: &[7, 9], why: "" },
+    Row { rfc: &[8, 9], ours: &[8, 10], why: "One in each dialog; neither waits for the other." },
+    Row { rfc: &[10], ours: &[], why: "The client's CallHold stands for it." },
     Row {
-        rfc: "F8, F9 ACK, Alice -> Bob",
-        ours: &[8, 10],
-        why: "One in each dialog; neither waits for the other.",
-    },
-    Row {
-        rfc: "F10 INVITE (hold), Bob -> proxy",
-        ours: &[],
-        why: "The client's CallHold stands for it.",
-    },
-    Row {
-        rfc: "F11 INVITE (hold), proxy -> Alice",
+        rfc: &[11],
         ours: &[11],
         why: "The callee's description as the caller has it: a=sendonly, and a version one higher in \
               the o= line, which stays the callee's. Not `+sip.rendering=\"no\"` in Contact: it says \
               that a user agent plays nothing (RFC 4235 §5.2), and call-api cannot say that of \
               the callee's.",
     },
-    Row { rfc: "", ours: &[12, 16], why: "The phone's own, which the RFC leaves out." },
+    Row { rfc: &[], ours: &[12, 16], why: "The phone's own, which the RFC leaves out." },
     Row {
-        rfc: "F12 200 OK, Alice -> proxy",
+        rfc: &[12],
         ours: &[13],
         why: "CALL_HOLD. Until this answer the caller does not count as held.",
     },
     Row {
-        rfc: "F13 200 OK, proxy -> Bob",
+        rfc: &[13],
         ours: &[],
         why: "The callee asked for nothing, and is not told that nothing comes.",
     },
-    Row { rfc: "F14 ACK, Bob -> proxy", ours: &[], why: "" },
-    Row { rfc: "F15 ACK, proxy -> Alice", ours: &[14], why: "" },
+    Row { rfc: &[14], ours: &[], why: "As for F13." },
+    Row { rfc: &[15], ours: &[14], why: "" },
+    Row { rfc: &[16], ours: &[], why: "The client's CallUnHold stands for it." },
     Row {
-        rfc: "F16 INVITE, Bob -> proxy",
-        ours: &[],
-        why: "The client's CallUnHold stands for it.",
-    },
-    Row {
-        rfc: "F17 INVITE, proxy -> Alice",
+        rfc: &[17],
         ours: &[15],
         why: "The callee's description again, with another version and the direction it had.",
     },
-    Row { rfc: "F18 200 OK, Alice -> proxy", ours: &[17], why: "CALL_UNHOLD." },
+    Row { rfc: &[18], ours: &[17], why: "CALL_UNHOLD." },
     Row {
-        rfc: "F19 200 OK, proxy -> Bob",
+        rfc: &[19],
         ours: &[],
         why: "What the caller's phone said while it was held was passed on as if it still \
               sent, so the callee's phone has nothing to take back.",
     },
-    Row { rfc: "F20 ACK, Bob -> proxy", ours: &[], why: "" },
-    Row { rfc: "F21 ACK, proxy -> Alice", ours: &[18], why: "" },
-    Row { rfc: "F22, F23 BYE, Alice -> Bob", ours: &[19, 21], why: "" },
-    Row {
-        rfc: "F24, F25 200 OK, Bob -> Alice",
-        ours: &[20, 22],
-        why: "Each dialog answers for itself.",
-    },
+    Row { rfc: &[20], ours: &[], why: "As for F19." },
+    Row { rfc: &[21], ours: &[18], why: "" },
+    Row { rfc: &[22, 23], ours: &[19, 21], why: "" },
+    Row { rfc: &[24, 25], ours: &[20, 22], why: "Each dialog answers for itself." },
 ];
 
 const HOLD_BOTH: &str = "\
@@ -178,20 +181,21 @@ Hold of both parties: CallHold (RFC 5359 §2.1)
 ==============================================
 
 Without a leg both parties are held, at once and each for itself, as in the hold of one party (see
-hold.txt): each phone is asked to send nothing, so nothing flows. `Ended` comes when both agreed.";
+hold.txt): each phone is asked to send nothing, so nothing flows. `Ended` comes when both agreed. What is
+before and after the hold is left out.";
 
 const RFC_5359_2_1_HOLD: &[Row] = &[
     Row {
-        rfc: "F11 INVITE (hold), proxy -> Alice",
+        rfc: &[11],
         ours: &[1, 2],
         why: "To each party, with the other's description and a=sendonly. Not a=inactive: RFC 3264 \
               §8.4 holds each direction for itself, and what was recvonly becomes inactive.",
     },
-    Row { rfc: "", ours: &[3, 5], why: "The phones' own, which the RFC leaves out." },
-    Row { rfc: "F12 200 OK, Alice -> proxy", ours: &[4, 6], why: "CALL_HOLD for each." },
-    Row { rfc: "F15 ACK, proxy -> Alice", ours: &[7, 8], why: "" },
+    Row { rfc: &[], ours: &[3, 5], why: "The phones' own, which the RFC leaves out." },
+    Row { rfc: &[12], ours: &[4, 6], why: "CALL_HOLD for each." },
+    Row { rfc: &[15], ours: &[7, 8], why: "" },
     Row {
-        rfc: "F10, F13, F14",
+        rfc: &[10, 13, 14],
         ours: &[],
         why: "What passes between Bob and the proxy is the client's command here.",
     },
@@ -201,20 +205,21 @@ const UNHOLD: &str = "\
 The end of both holds: CallUnHold (RFC 5359 §2.1)
 =================================================
 
-Each phone gets the description that it had, so media flows again as before.";
+Each phone gets the description that it had, so media flows again as before. What is before F16 and after
+F21 is left out.";
 
 const RFC_5359_2_1_UNHOLD: &[Row] = &[
     Row {
-        rfc: "F17 INVITE, proxy -> Alice",
+        rfc: &[17],
         ours: &[1, 2],
         why: "To each party, with the direction that the other's description has itself: when a \
               phone's user holds as well, that stays.",
     },
-    Row { rfc: "", ours: &[3, 5], why: "The phones' own, which the RFC leaves out." },
-    Row { rfc: "F18 200 OK, Alice -> proxy", ours: &[4, 6], why: "CALL_UNHOLD for each." },
-    Row { rfc: "F21 ACK, proxy -> Alice", ours: &[7, 8], why: "" },
+    Row { rfc: &[], ours: &[3, 5], why: "The phones' own, which the RFC leaves out." },
+    Row { rfc: &[18], ours: &[4, 6], why: "CALL_UNHOLD for each." },
+    Row { rfc: &[21], ours: &[7, 8], why: "" },
     Row {
-        rfc: "F16, F19, F20",
+        rfc: &[16, 19, 20],
         ours: &[],
         why: "What passes between Bob and the proxy is the client's command here.",
     },
@@ -228,12 +233,12 @@ A command holds all it was asked to, or nobody. RFC 5359 shows no refusal; the r
 offer and answer: a refused offer leaves the session as it was.";
 
 const RFC_3264_8: &[Row] = &[
-    Row { rfc: "offer -> caller, callee", ours: &[1, 2], why: "" },
-    Row { rfc: "", ours: &[3, 5, 10], why: "The phones' own." },
-    Row { rfc: "answer <- caller", ours: &[4, 7], why: "The caller is on hold: CALL_HOLD." },
-    Row { rfc: "refusal <- callee", ours: &[6, 8], why: "The callee stays as it was." },
+    Row { rfc: &[1], ours: &[1, 2], why: "" },
+    Row { rfc: &[], ours: &[3, 5, 10], why: "The phones' own." },
+    Row { rfc: &[], ours: &[4, 7], why: "The caller is on hold: CALL_HOLD." },
+    Row { rfc: &[2, 3], ours: &[6, 8], why: "The callee stays as it was." },
     Row {
-        rfc: "offer -> caller, answer <- caller",
+        rfc: &[],
         ours: &[9, 11, 12],
         why: "The caller is asked back: CALL_UNHOLD. Then the error is told, and it is the callee's.",
     },
@@ -248,45 +253,29 @@ the callee Bob and the target Carol. A client holds the caller, Bob's phone call
 that call and takes the caller back. The RFC's proxy is call-api. F1 to F9, the first call, are left out.";
 
 const RFC_5359_2_2: &[Row] = &[
+    Row { rfc: &[10], ours: &[], why: "The client's CallHold stands for it." },
+    Row { rfc: &[11], ours: &[1], why: "As in hold.txt." },
+    Row { rfc: &[], ours: &[2, 20], why: "The phone's own, which the RFC leaves out." },
+    Row { rfc: &[12], ours: &[3], why: "CALL_HOLD." },
     Row {
-        rfc: "F10 INVITE (hold), Bob -> proxy",
-        ours: &[],
-        why: "The client's CallHold stands for it.",
-    },
-    Row { rfc: "F11 INVITE (hold), proxy -> Alice", ours: &[1], why: "As in hold.txt." },
-    Row { rfc: "", ours: &[2, 20], why: "The phone's own, which the RFC leaves out." },
-    Row { rfc: "F12 200 OK, Alice -> proxy", ours: &[3], why: "CALL_HOLD." },
-    Row {
-        rfc: "F13 200 OK, F14 ACK",
+        rfc: &[13, 14],
         ours: &[],
         why: "Between Bob and the proxy, where the client's command is here.",
     },
-    Row { rfc: "F15 ACK, proxy -> Alice", ours: &[4], why: "" },
-    Row { rfc: "F16, F17 INVITE, Bob -> Carol", ours: &[5, 7], why: "" },
-    Row { rfc: "F18 100 Trying, proxy -> Bob", ours: &[6], why: "" },
-    Row { rfc: "", ours: &[8], why: "Carol's own." },
-    Row { rfc: "F19, F20 180 Ringing, Carol -> Bob", ours: &[9, 10], why: "" },
-    Row { rfc: "F21, F22 200 OK, Carol -> Bob", ours: &[11, 13], why: "" },
-    Row { rfc: "F23, F24 ACK, Bob -> Carol", ours: &[12, 14], why: "One in each dialog." },
-    Row {
-        rfc: "F25, F26 BYE, Bob -> Carol",
-        ours: &[15, 16],
-        why: "The client's CallEnd: call-api says it to both.",
-    },
-    Row { rfc: "F27, F28 200 OK, Carol -> Bob", ours: &[17, 18], why: "" },
-    Row {
-        rfc: "F29 INVITE, Bob -> proxy",
-        ours: &[],
-        why: "The client's CallUnHold stands for it.",
-    },
-    Row { rfc: "F30 INVITE, proxy -> Alice", ours: &[19], why: "" },
-    Row { rfc: "F31 200 OK, Alice -> proxy", ours: &[21], why: "CALL_UNHOLD." },
-    Row { rfc: "F32 200 OK, F33 ACK", ours: &[], why: "Between Bob and the proxy." },
-    Row { rfc: "F34 ACK, proxy -> Alice", ours: &[22], why: "" },
-    Row { rfc: "F35, F36 BYE, Alice -> Bob", ours: &[23, 25], why: "" },
-    Row {
-        rfc: "F37, F38 200 OK, Bob -> Alice",
-        ours: &[24, 26],
-        why: "Each dialog answers for itself.",
-    },
+    Row { rfc: &[15], ours: &[4], why: "" },
+    Row { rfc: &[16, 17], ours: &[5, 7], why: "" },
+    Row { rfc: &[18], ours: &[6], why: "" },
+    Row { rfc: &[], ours: &[8], why: "Carol's own." },
+    Row { rfc: &[19, 20], ours: &[9, 10], why: "" },
+    Row { rfc: &[21, 22], ours: &[11, 13], why: "" },
+    Row { rfc: &[23, 24], ours: &[12, 14], why: "One in each dialog." },
+    Row { rfc: &[25, 26], ours: &[15, 16], why: "The client's CallEnd: call-api says it to both." },
+    Row { rfc: &[27, 28], ours: &[17, 18], why: "" },
+    Row { rfc: &[29], ours: &[], why: "The client's CallUnHold stands for it." },
+    Row { rfc: &[30], ours: &[19], why: "" },
+    Row { rfc: &[31], ours: &[21], why: "CALL_UNHOLD." },
+    Row { rfc: &[32, 33], ours: &[], why: "Between Bob and the proxy." },
+    Row { rfc: &[34], ours: &[22], why: "" },
+    Row { rfc: &[35, 36], ours: &[23, 25], why: "" },
+    Row { rfc: &[37, 38], ours: &[24, 26], why: "Each dialog answers for itself." },
 ];

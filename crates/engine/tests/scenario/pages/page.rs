@@ -1,14 +1,28 @@
-//! Writes a page: a ladder with its messages numbered, and the comparison under it.
+//! Writes a page: a ladder with its messages numbered, and under it the comparison with the figure of an
+//! RFC. Nothing may be left out of it on either side, and nothing may differ without a reason.
 
 use expect_test::ExpectFile;
 
 use crate::world::World;
 
-/// A message of the RFC's figure, or a difference.
+/// A message of an RFC's figure.
+pub(crate) struct Said {
+    /// Its name there, if it has one.
+    pub(crate) name: &'static str,
+    /// Method or status, and what else the figure says of it.
+    pub(crate) what: &'static str,
+    pub(crate) from: &'static str,
+    pub(crate) to: &'static str,
+}
+
+/// The messages of an RFC's figure, in order.
+pub(crate) type Figure = &'static [Said];
+
+/// Messages that stand for each other, or a difference.
 pub(crate) struct Row {
-    /// The RFC's message, by its name there; empty when the figure has none.
-    pub(crate) rfc: &'static str,
-    /// The numbers of our messages that stand for it.
+    /// The RFC's messages, by their place in the figure; none where it has none.
+    pub(crate) rfc: &'static [usize],
+    /// The numbers of our messages that stand for them.
     pub(crate) ours: &'static [usize],
     /// What is different, and why. Empty when nothing is.
     pub(crate) why: &'static str,
@@ -16,35 +30,49 @@ pub(crate) struct Row {
 
 /// Characters of the RFC's column.
 const RFC: usize = 42;
+const PAGE: usize = 100;
 
-/// Compares the page with the file. Each message of the ladder is in one row, and a message that the
-/// RFC does not have is in a row that says why, unless it is only provisional.
-pub(crate) fn check(world: &World, head: &str, rows: &[Row], file: &ExpectFile) {
-    check_ladder(&world.ladder.to_string(), head, rows, file);
+/// Compares the page with the file.
+pub(crate) fn check(world: &World, head: &str, figure: Figure, rows: &[Row], file: &ExpectFile) {
+    check_ladder(&world.ladder.to_string(), head, figure, rows, file);
 }
 
 /// The same for a part of what happened.
-pub(crate) fn check_ladder(ladder: &str, head: &str, rows: &[Row], file: &ExpectFile) {
+pub(crate) fn check_ladder(
+    ladder: &str,
+    head: &str,
+    figure: Figure,
+    rows: &[Row],
+    file: &ExpectFile,
+) {
     let (ladder, messages) = numbered(ladder);
-    let mut listed: Vec<usize> = rows.iter().flat_map(|row| row.ours).copied().collect();
-    listed.sort_unstable();
-    let all: Vec<usize> = (1..=messages.len()).collect();
-    assert_eq!(listed, all, "each message is compared once\n{ladder}");
+    let all = 1..=messages.len();
+    let listed = sorted(rows.iter().flat_map(|row| row.ours));
+    assert!(listed.iter().copied().eq(all), "each message once, not {listed:?}\n{ladder}");
+    let covered = sorted(rows.iter().flat_map(|row| row.rfc));
+    assert!(covered.is_sorted_by(|a, b| a < b), "each of the RFC's once, not {covered:?}");
+    let is_whole = covered.iter().copied().eq(1..=figure.len());
+    assert!(is_whole || head.contains("left out"), "where is the rest of the figure? {covered:?}");
+    for (at, row) in rows.iter().enumerate() {
+        let differs = difference(row, figure, &messages) || overtakes(row, &rows[..at]);
+        assert!(!differs || !row.why.is_empty(), "why {:?} {:?}?\n{ladder}", row.rfc, row.ours);
+    }
 
     let mut page = format!("{head}\n\n{ladder}\n");
     page += "Message by message: the RFC's on the left, ours by their numbers on the right.\n\n";
     for row in rows {
-        let ours: Vec<&str> = row.ours.iter().map(|number| &*messages[number - 1]).collect();
-        let provisional = ours.iter().all(|message| message.contains(" 1"));
-        assert!(!(row.rfc.is_empty() && row.why.is_empty()) || provisional, "why {ours:?}?");
-        let rfc = if row.rfc.is_empty() { "-" } else { row.rfc };
-        let ours = if ours.is_empty() { "none".to_owned() } else { ours.join(", ") };
-        for (index, line) in wrapped(&ours, 100 - RFC).iter().enumerate() {
-            let rfc = if index == 0 { rfc } else { "" };
-            page += format!("{rfc:<RFC$}{line}").trim_end();
+        let ours = row.ours.iter().map(|number| format!("{number} {}", messages[number - 1]));
+        let ours = ours.collect::<Vec<_>>().join(", ");
+        let or = |text: String, none: &str| if text.is_empty() { none.to_owned() } else { text };
+        let left = wrapped(&or(spelled(figure, row.rfc), "-"), RFC - 2);
+        let right = wrapped(&or(ours, "none"), PAGE - RFC);
+        for index in 0..left.len().max(right.len()) {
+            let [left, right] =
+                [&left, &right].map(|column| column.get(index).map_or("", String::as_str));
+            page += format!("{left:<RFC$}{right}").trim_end();
             page.push('\n');
         }
-        for line in wrapped(row.why, 94) {
+        for line in wrapped(row.why, PAGE - 6) {
             page += &format!("      {line}\n");
         }
         page.push('\n');
@@ -52,15 +80,57 @@ pub(crate) fn check_ladder(ladder: &str, head: &str, rows: &[Row], file: &Expect
     file.assert_eq(&format!("{}\n", page.trim_end()));
 }
 
-/// The ladder with a number before each message, and the messages by number and label.
+/// Whether one side has a message that the other has not. Where the RFC leaves out what is provisional,
+/// nothing is different.
+fn difference(row: &Row, figure: Figure, messages: &[String]) -> bool {
+    let kinds = |what: &mut dyn Iterator<Item = &str>| {
+        let mut kinds: Vec<String> =
+            what.filter_map(|what| what.split(' ').next()).map(str::to_owned).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    };
+    let rfc = kinds(&mut row.rfc.iter().map(|at| figure[at - 1].what));
+    let ours = kinds(&mut row.ours.iter().map(|number| &*messages[number - 1]));
+    rfc != ours && !(rfc.is_empty() && ours.iter().all(|kind| kind.starts_with('1')))
+}
+
+/// Whether the order is another one than the RFC's: ours come before those of a row that is earlier
+/// there.
+fn overtakes(row: &Row, before: &[Row]) -> bool {
+    let before = before.iter().filter(|other| other.rfc.last() < row.rfc.first());
+    let before = before.filter_map(|other| other.ours.first().filter(|_| other.why.is_empty()));
+    !row.rfc.is_empty() && before.max() > row.ours.first() && !row.ours.is_empty()
+}
+
+fn sorted<'a>(numbers: impl Iterator<Item = &'a usize>) -> Vec<usize> {
+    let mut numbers: Vec<usize> = numbers.copied().collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// Messages of a figure: those that go on with the same to the next one's hop as one.
+fn spelled(figure: Figure, places: &[usize]) -> String {
+    let said: Vec<&Said> = places.iter().map(|place| &figure[place - 1]).collect();
+    let hops = said.chunk_by(|one, next| one.what == next.what && one.to == next.from);
+    let spelled = hops.map(|hops| {
+        let names: Vec<&str> =
+            hops.iter().map(|said| said.name).filter(|name| !name.is_empty()).collect();
+        let name = names.join(", ");
+        let way: String = hops.iter().map(|said| format!(" -> {}", said.to)).collect();
+        format!("{name} {}, {}{way}", hops[0].what, hops[0].from).trim_start().to_owned()
+    });
+    spelled.collect::<Vec<_>>().join("; ")
+}
+
+/// The ladder with a number before each message, and the messages by their labels.
 fn numbered(ladder: &str) -> (String, Vec<String>) {
     let (mut text, mut messages) = (String::new(), Vec::new());
     for line in ladder.lines() {
         let label = line.split('|').find(|cell| cell.contains("--"));
         let number = label.map_or(String::new(), |label| {
-            let number = messages.len() + 1;
-            messages.push(format!("{number} {}", label.trim_matches(['<', '-', '>', ' '])));
-            number.to_string()
+            messages.push(label.trim_matches(['<', '-', '>', ' ']).to_owned());
+            messages.len().to_string()
         });
         text += format!("{number:>3}  {line}").trim_end();
         text.push('\n');

@@ -3,6 +3,7 @@
 use engine::{Mode, Side};
 use expect_test::expect_file;
 
+use super::figures;
 use super::page::{self, Row};
 use crate::transfer_attended::consulting;
 use crate::transfer_blind::{TRANSFER, established};
@@ -19,7 +20,7 @@ fn a_blind_transfer_by_refer_is_rfc_5359_2_4() {
     });
     assert_eq!(steps(&world), TRANSFER);
     let file = expect_file!["../../../../../docs/flows/blind_transfer.txt"];
-    page::check(&world, BLIND, RFC_5359_2_4, &file);
+    page::check(&world, BLIND, figures::RFC_5359_2_4, RFC_5359_2_4, &file);
 }
 
 #[test]
@@ -32,7 +33,7 @@ fn a_blind_transfer_by_bridge_is_rfc_3725_4_4() {
     });
     assert_eq!(steps(&world), TRANSFER);
     let file = expect_file!["../../../../../docs/flows/blind_transfer_bridge.txt"];
-    page::check(&world, BLIND_BRIDGE, RFC_3725_4_4_BLIND, &file);
+    page::check(&world, BLIND_BRIDGE, figures::RFC_3725_4_4, RFC_3725_4_4_BLIND, &file);
 }
 
 #[test]
@@ -45,7 +46,7 @@ fn a_blind_transfer_to_a_busy_target_is_rfc_5589_6_3_1() {
         w.hang_up(CALLER);
     });
     let file = expect_file!["../../../../../docs/flows/blind_transfer_busy.txt"];
-    page::check(&world, BLIND_BUSY, RFC_5589_6_3_1, &file);
+    page::check(&world, BLIND_BUSY, figures::RFC_5589_6_3_1, RFC_5589_6_3_1, &file);
 }
 
 #[test]
@@ -58,7 +59,7 @@ fn an_attended_transfer_by_refer_is_rfc_5359_2_5() {
     });
     assert_eq!(steps(&world), TRANSFER);
     let file = expect_file!["../../../../../docs/flows/attended_transfer.txt"];
-    page::check(&world, ATTENDED, RFC_5359_2_5, &file);
+    page::check(&world, ATTENDED, figures::RFC_5359_2_5, RFC_5359_2_5, &file);
 }
 
 #[test]
@@ -71,7 +72,7 @@ fn an_attended_transfer_by_bridge_is_rfc_3725_4_4() {
     });
     assert_eq!(steps(&world), TRANSFER);
     let file = expect_file!["../../../../../docs/flows/attended_transfer_bridge.txt"];
-    page::check(&world, ATTENDED_BRIDGE, RFC_3725_4_4_ATTENDED, &file);
+    page::check(&world, ATTENDED_BRIDGE, figures::RFC_3725_4_4, RFC_3725_4_4_ATTENDED, &file);
 }
 
 #[test]
@@ -83,7 +84,7 @@ fn a_refer_from_a_phone_is_rfc_5589_6_1() {
         w.hang_up(OTHER);
     });
     let file = expect_file!["../../../../../docs/flows/phone_transfers.txt"];
-    page::check(&world, BY_PHONE, RFC_5589_6_1, &file);
+    page::check(&world, BY_PHONE, figures::RFC_5589_6_1, RFC_5589_6_1, &file);
 }
 
 #[test]
@@ -96,7 +97,7 @@ fn a_refer_with_replaces_from_a_phone_is_rfc_5589_7_3() {
         w.hang_up(CALLER);
     });
     let file = expect_file!["../../../../../docs/flows/phone_transfers_attended.txt"];
-    page::check(&world, BY_PHONE_ATTENDED, RFC_5589_7_3, &file);
+    page::check(&world, BY_PHONE_ATTENDED, figures::RFC_5589_7_3, RFC_5589_7_3, &file);
 }
 
 #[test]
@@ -109,7 +110,7 @@ fn an_invite_with_replaces_is_rfc_3891_1() {
         w.end(&call);
     });
     let file = expect_file!["../../../../../docs/flows/invite_with_replaces.txt"];
-    page::check(&world, REPLACES, RFC_3891_3, &file);
+    page::check(&world, REPLACES, figures::RFC_3891_3, RFC_3891_3, &file);
 }
 
 const BLIND: &str = "\
@@ -125,46 +126,46 @@ each message of the new call appears twice. F1 to F4, the first call, are left o
 
 const RFC_5359_2_4: &[Row] = &[
     Row {
-        rfc: "F5 REFER, Alice -> Bob",
+        rfc: &[5],
         ours: &[1],
         why: "From call-api, for the client. Refer-To is not Carol but a URI of call-api that works \
               once, so that the new call comes by here. Referred-By names the caller.",
     },
-    Row { rfc: "F6 202 Accepted, Bob -> Alice", ours: &[2], why: "TRANSFER_ACCEPT." },
-    Row { rfc: "F7 NOTIFY, Bob -> Alice", ours: &[3], why: "" },
-    Row { rfc: "F8 200 OK, Alice -> Bob", ours: &[4], why: "" },
+    Row { rfc: &[6], ours: &[2], why: "TRANSFER_ACCEPT." },
+    Row { rfc: &[7], ours: &[3], why: "" },
+    Row { rfc: &[8], ours: &[4], why: "" },
     Row {
-        rfc: "F9 BYE, Alice -> Bob",
+        rfc: &[9],
         ours: &[18, 19],
         why: "In the RFC the transferor leaves at once, whatever becomes of the transfer. Here both \
               parties keep their call until the new one is answered: if it is not, they talk on.",
     },
-    Row { rfc: "F10 200 OK, Bob -> Alice", ours: &[21, 22], why: "Ended." },
+    Row { rfc: &[10], ours: &[21, 22], why: "Ended." },
     Row {
-        rfc: "F11 INVITE, Bob -> Carol",
+        rfc: &[11],
         ours: &[5, 7],
         why: "CALL_START. From the phone to the one-time URI, and from call-api to the target, with \
               the phone's offer and Call-ID. Referred-By is written by call-api, for not every phone \
               copies it.",
     },
-    Row { rfc: "", ours: &[6, 8], why: "Each hop's own (RFC 3261 §8.2.6.1)." },
-    Row { rfc: "F12 180 Ringing, Carol -> Bob", ours: &[9, 10], why: "" },
+    Row { rfc: &[], ours: &[6, 8], why: "Each hop's own (RFC 3261 §8.2.6.1)." },
+    Row { rfc: &[12], ours: &[9, 10], why: "" },
     Row {
-        rfc: "",
+        rfc: &[],
         ours: &[11, 12],
         why: "What rings is reported too; the RFC's phone reports the outcome only (RFC 3515 §2.4.5).",
     },
-    Row { rfc: "F13 200 OK, Carol -> Bob", ours: &[13, 15], why: "" },
-    Row { rfc: "F14 ACK, Bob -> Carol", ours: &[14, 16], why: "" },
+    Row { rfc: &[13], ours: &[13, 15], why: "" },
+    Row { rfc: &[14], ours: &[14, 16], why: "" },
     Row {
-        rfc: "F15 NOTIFY, Bob -> Alice",
+        rfc: &[15],
         ours: &[17],
         why: "Of no consequence: that the new call is answered, call-api sees itself, so a phone that \
               reports nothing does no harm. In the RFC it comes after the BYE, here it may cross it.",
     },
-    Row { rfc: "F16 200 OK, Alice -> Bob", ours: &[20], why: "" },
+    Row { rfc: &[16], ours: &[20], why: "" },
     Row {
-        rfc: "",
+        rfc: &[],
         ours: &[23, 24, 25, 26],
         why: "The target hangs up, and call-api passes that on. The RFC's figure ends before.",
     },
@@ -179,33 +180,34 @@ The RFC's controller is call-api; its A is the callee, which is in a call alread
 target. `mode: auto` comes here when the phone does not take a REFER, or takes it and then does nothing.
 At the end the target hangs up.
 
-Messages (1) to (3) set up the first dialog, which is there. The RFC leaves out what is provisional.";
+Messages (1) to (3), which set up the first dialog, are left out: it is there. The RFC leaves out what is
+provisional.";
 
 const RFC_3725_4_4_BLIND: &[Row] = &[
     Row {
-        rfc: "(4) INVITE, no SDP -> B",
+        rfc: &[4],
         ours: &[1],
         why: "TRANSFER_ACCEPT and CALL_START. With the Call-ID of the call, which goes on under that \
               name; From is the callee, Referred-By the caller.",
     },
-    Row { rfc: "", ours: &[2, 3, 6], why: "The phones' own." },
-    Row { rfc: "(5) 200 OK offer2 <- B", ours: &[4], why: "" },
+    Row { rfc: &[], ours: &[2, 3, 6], why: "The phones' own." },
+    Row { rfc: &[5], ours: &[4], why: "" },
     Row {
-        rfc: "(6) INVITE offer2' -> A",
+        rfc: &[6],
         ours: &[5],
         why: "The target's offer, in the session that the callee has: with its o= line and the next \
               version, and with the media sections where they were (RFC 3264 §8).",
     },
-    Row { rfc: "(7) 200 answer2' <- A", ours: &[7], why: "" },
-    Row { rfc: "(8) ACK answer2 -> B", ours: &[9], why: "In the order of the target's offer." },
-    Row { rfc: "(9) ACK -> A", ours: &[8], why: "" },
+    Row { rfc: &[7], ours: &[7], why: "" },
+    Row { rfc: &[8], ours: &[9], why: "In the order of the target's offer." },
+    Row { rfc: &[9], ours: &[8], why: "" },
     Row {
-        rfc: "",
+        rfc: &[],
         ours: &[10, 11],
         why: "The two talk, so the caller is released: Ended. The RFC has no third party.",
     },
     Row {
-        rfc: "",
+        rfc: &[],
         ours: &[12, 13, 14, 15],
         why: "The target hangs up, and call-api passes that on.",
     },
@@ -218,40 +220,36 @@ A blind transfer to somebody who is busy (RFC 5589 §6.3.1)
 In the RFC the transferor puts the transferee on hold, and takes it back when it is told that the
 target is busy. Here the transferor is the caller, the transferee the callee. Nobody was put on hold,
 so nothing has to be taken back: the two talk on, and the client is told whose fault it was. At the end
-the caller hangs up.";
+the caller hangs up. The call that is transferred is left out.";
 
 const RFC_5589_6_3_1: &[Row] = &[
+    Row { rfc: &[4, 5, 6], ours: &[], why: "A client that wants that sends CallHold." },
     Row {
-        rfc: "INVITE (hold), 200 OK, ACK",
-        ours: &[],
-        why: "A client that wants that sends CallHold.",
-    },
-    Row {
-        rfc: "REFER, transferor -> transferee",
+        rfc: &[7],
         ours: &[1],
         why: "From call-api, inside the dialog and so without Target-Dialog.",
     },
-    Row { rfc: "202 Accepted", ours: &[2], why: "" },
-    Row { rfc: "NOTIFY (100 Trying)", ours: &[3], why: "" },
-    Row { rfc: "200 OK", ours: &[4], why: "" },
-    Row { rfc: "INVITE, transferee -> target", ours: &[5, 7], why: "" },
-    Row { rfc: "", ours: &[6, 8], why: "Each hop's own." },
+    Row { rfc: &[8], ours: &[2], why: "" },
+    Row { rfc: &[9], ours: &[3], why: "" },
+    Row { rfc: &[10], ours: &[4], why: "" },
+    Row { rfc: &[11], ours: &[5, 7], why: "" },
+    Row { rfc: &[], ours: &[6, 8], why: "Each hop's own." },
     Row {
-        rfc: "",
+        rfc: &[],
         ours: &[9, 10, 11, 12],
         why: "The target rings before it says that it is busy. The RFC's does not.",
     },
-    Row { rfc: "486 Busy Here", ours: &[13, 15], why: "The error of the command, at once." },
-    Row { rfc: "ACK", ours: &[14, 16], why: "" },
+    Row { rfc: &[12], ours: &[13, 15], why: "The error of the command, at once." },
+    Row { rfc: &[13], ours: &[14, 16], why: "" },
     Row {
-        rfc: "NOTIFY (486 Busy Here)",
+        rfc: &[14],
         ours: &[17],
         why: "It tells call-api nothing new; its 200 lets the phone end its subscription.",
     },
-    Row { rfc: "200 OK", ours: &[18], why: "" },
-    Row { rfc: "INVITE (unhold), 200 OK, ACK", ours: &[], why: "" },
-    Row { rfc: "BYE, transferor -> transferee", ours: &[19, 21], why: "" },
-    Row { rfc: "200 OK", ours: &[20, 22], why: "" },
+    Row { rfc: &[15], ours: &[18], why: "" },
+    Row { rfc: &[16, 17, 18], ours: &[], why: "Nobody was put on hold." },
+    Row { rfc: &[19], ours: &[19, 21], why: "" },
+    Row { rfc: &[20], ours: &[20, 22], why: "" },
 ];
 
 const ATTENDED: &str = "\
@@ -267,45 +265,37 @@ F1 to F14, the two calls and their holds, are left out; a party that is on hold 
 
 const RFC_5359_2_5: &[Row] = &[
     Row {
-        rfc: "F15 REFER, Bob -> Alice",
+        rfc: &[15],
         ours: &[1],
         why: "Refer-To is a URI of call-api that works once, with a Replaces header as in the RFC. \
               Referred-By is Bob.",
     },
-    Row { rfc: "F16 202 Accepted, Alice -> Bob", ours: &[2], why: "TRANSFER_ACCEPT." },
-    Row { rfc: "F17 NOTIFY, Alice -> Bob", ours: &[3], why: "" },
-    Row { rfc: "F18 200 OK, Bob -> Alice", ours: &[4], why: "" },
+    Row { rfc: &[16], ours: &[2], why: "TRANSFER_ACCEPT." },
+    Row { rfc: &[17], ours: &[3], why: "" },
+    Row { rfc: &[18], ours: &[4], why: "" },
     Row {
-        rfc: "F19 INVITE Replaces, Alice -> Carol",
+        rfc: &[19],
         ours: &[5, 7],
         why: "CALL_START. call-api calls Carol's phone at its Contact, and writes the Replaces \
               itself: that of Carol's dialog with call-api. `Require: replaces`, so that no phone \
               takes it for a call like any other (RFC 5589 §7.3).",
     },
-    Row { rfc: "", ours: &[6, 8], why: "Each hop's own." },
-    Row { rfc: "F20 200 OK, Carol -> Alice", ours: &[9, 12], why: "" },
-    Row { rfc: "F21 ACK, Alice -> Carol", ours: &[11, 14], why: "" },
+    Row { rfc: &[], ours: &[6, 8], why: "Each hop's own." },
+    Row { rfc: &[20], ours: &[9, 12], why: "" },
+    Row { rfc: &[21], ours: &[11, 14], why: "" },
     Row {
-        rfc: "F22 BYE, Carol -> Bob",
+        rfc: &[22],
         ours: &[10, 18],
         why: "Carol's phone leaves the replaced dialog. Bob's side of it goes as soon as the two talk, \
               and not before: had Carol's phone said no, Bob would still be in a call with her.",
     },
-    Row { rfc: "F23 200 OK, Bob -> Carol", ours: &[13, 22], why: "" },
+    Row { rfc: &[23], ours: &[13, 22], why: "" },
+    Row { rfc: &[24], ours: &[15], why: "Of no consequence, as in blind_transfer.txt." },
+    Row { rfc: &[25], ours: &[19], why: "" },
+    Row { rfc: &[26], ours: &[16, 17], why: "To both parties of the first call." },
+    Row { rfc: &[27], ours: &[20, 21], why: "Ended." },
     Row {
-        rfc: "F24 NOTIFY, Alice -> Bob",
-        ours: &[15],
-        why: "Of no consequence, as in blind_transfer.txt.",
-    },
-    Row { rfc: "F25 200 OK, Bob -> Alice", ours: &[19], why: "" },
-    Row {
-        rfc: "F26 BYE, Bob -> Alice",
-        ours: &[16, 17],
-        why: "To both parties of the first call.",
-    },
-    Row { rfc: "F27 200 OK, Alice -> Bob", ours: &[20, 21], why: "Ended." },
-    Row {
-        rfc: "",
+        rfc: &[],
         ours: &[23, 24, 25, 26],
         why: "The caller hangs up, and call-api passes that on. The RFC's figure ends before.",
     },
@@ -320,34 +310,34 @@ their media together by re-INVITE. The RFC's controller is call-api; its A is th
 call, its B the target of the second. `mode: auto` comes here when one of the two phones cannot do it, or
 will not. At the end the caller hangs up.
 
-Messages (1) to (3) set up a dialog, and (4) another one: both are there. The RFC leaves out what is
-provisional.";
+Messages (1) to (3), which set up a dialog, are left out: it is there, and so is the one of (4). The RFC
+leaves out what is provisional.";
 
 const RFC_3725_4_4_ATTENDED: &[Row] = &[
     Row {
-        rfc: "(4) INVITE, no SDP -> B",
+        rfc: &[4],
         ours: &[1],
         why: "A re-INVITE, for B is in a dialog already. TRANSFER_ACCEPT and CALL_START.",
     },
-    Row { rfc: "", ours: &[2, 5], why: "The phones' own." },
-    Row { rfc: "(5) 200 OK offer2 <- B", ours: &[3], why: "" },
+    Row { rfc: &[], ours: &[2, 5], why: "The phones' own." },
+    Row { rfc: &[5], ours: &[3], why: "" },
     Row {
-        rfc: "(6) INVITE offer2' -> A",
+        rfc: &[6],
         ours: &[4],
         why: "In the session that A has: its o= line with the next version, media sections where they \
               were.",
     },
-    Row { rfc: "(7) 200 answer2' <- A", ours: &[6], why: "" },
-    Row { rfc: "(8) ACK answer2 -> B", ours: &[8], why: "In the session that B has." },
-    Row { rfc: "(9) ACK -> A", ours: &[7], why: "" },
+    Row { rfc: &[7], ours: &[6], why: "" },
+    Row { rfc: &[8], ours: &[8], why: "In the session that B has." },
+    Row { rfc: &[9], ours: &[7], why: "" },
     Row {
-        rfc: "",
+        rfc: &[],
         ours: &[9, 10, 11, 12],
         why: "The two talk, so the one who connected them is released from both calls: Ended. The call \
               goes on under the Call-ID of the first; that of the second means it, too.",
     },
     Row {
-        rfc: "",
+        rfc: &[],
         ours: &[13, 14, 15, 16],
         why: "The caller hangs up, and call-api passes that on.",
     },
@@ -360,51 +350,52 @@ A phone sends the other party elsewhere (RFC 5589 §6.1)
 In the RFC the transferor's phone sends a REFER to the transferee's phone. Here both are in a call with
 call-api: the transferor is the caller, the transferee the callee. call-api carries the REFER out itself,
 as a CallBlindTransfer by bridge, so it does not matter what the transferee's phone can. It does so for
-phones that may call through it, and answers 603 to others. At the end the target hangs up.";
+phones that may call through it, and answers 603 to others. At the end the target hangs up. The call that
+is transferred is left out.";
 
 const RFC_5589_6_1: &[Row] = &[
     Row {
-        rfc: "INVITE (hold), 200 OK, ACK",
+        rfc: &[4, 5, 6],
         ours: &[],
         why: "Most phones do that first; this one does not, and nothing depends on it.",
     },
     Row {
-        rfc: "F3 REFER, transferor -> transferee",
+        rfc: &[7],
         ours: &[1],
         why: "Inside the dialog: most phones send it there, and so it needs no Target-Dialog.",
     },
-    Row { rfc: "202 Accepted", ours: &[2], why: "From call-api." },
-    Row { rfc: "F4 NOTIFY (100 Trying)", ours: &[3], why: "" },
-    Row { rfc: "200 OK", ours: &[5], why: "" },
+    Row { rfc: &[8], ours: &[2], why: "From call-api." },
+    Row { rfc: &[9], ours: &[3], why: "" },
+    Row { rfc: &[10], ours: &[5], why: "" },
     Row {
-        rfc: "F5 INVITE, transferee -> target",
+        rfc: &[11],
         ours: &[4],
         why: "From call-api in the transferee's name, without an offer, with Referred-By.",
     },
-    Row { rfc: "", ours: &[6, 7, 12], why: "The phones' own." },
+    Row { rfc: &[], ours: &[6, 7, 12], why: "The phones' own." },
     Row {
-        rfc: "",
+        rfc: &[],
         ours: &[8, 9],
         why: "A report for each provisional answer, as RFC 3515 §2.4.5 allows.",
     },
-    Row { rfc: "200 OK", ours: &[10], why: "It carries the target's offer." },
+    Row { rfc: &[12], ours: &[10], why: "It carries the target's offer." },
     Row {
-        rfc: "",
+        rfc: &[],
         ours: &[11, 13, 14],
         why: "The transferee is asked to take that offer, in the dialog that it has.",
     },
-    Row { rfc: "ACK", ours: &[15], why: "With the transferee's answer." },
-    Row { rfc: "F6 NOTIFY (200 OK)", ours: &[16], why: "" },
-    Row { rfc: "200 OK", ours: &[18], why: "" },
+    Row { rfc: &[13], ours: &[15], why: "With the transferee's answer." },
+    Row { rfc: &[14], ours: &[16], why: "" },
+    Row { rfc: &[15], ours: &[18], why: "" },
     Row {
-        rfc: "BYE, transferor -> transferee",
+        rfc: &[16],
         ours: &[17],
         why: "The other way round: its part of the call is over. A phone may hang up before that, as \
               many do after the 202; the transfer goes on all the same.",
     },
-    Row { rfc: "200 OK", ours: &[19], why: "" },
-    Row { rfc: "BYE, target -> transferee", ours: &[20, 22], why: "" },
-    Row { rfc: "200 OK", ours: &[21, 23], why: "" },
+    Row { rfc: &[17], ours: &[19], why: "" },
+    Row { rfc: &[18], ours: &[20, 22], why: "" },
+    Row { rfc: &[19], ours: &[21, 23], why: "" },
 ];
 
 const BY_PHONE_ATTENDED: &str = "\
@@ -414,42 +405,39 @@ A phone connects the parties of its two calls (RFC 5589 §7.3)
 The transferor, here the callee of the first call, has called the target and sends a REFER with Replaces.
 Its dialog with the target is one with call-api, which therefore knows both calls: it joins the two that
 remain, as CallAttendedTransfer by bridge does, so neither of their phones needs Replaces. A Replaces
-that names a dialog elsewhere goes into the INVITE to the target. At the end the caller hangs up.";
+that names a dialog elsewhere goes into the INVITE to the target. At the end the caller hangs up. The two
+calls are left out.";
 
 const RFC_5589_7_3: &[Row] = &[
     Row {
-        rfc: "INVITE (hold), 200 OK, ACK (twice)",
+        rfc: &[4, 5, 6, 10, 11, 12],
         ours: &[],
         why: "Most phones do that first; this one does not, and nothing depends on it.",
     },
-    Row { rfc: "F5 REFER, transferor -> transferee", ours: &[1], why: "" },
-    Row { rfc: "202 Accepted", ours: &[2], why: "From call-api." },
-    Row { rfc: "NOTIFY (100 Trying)", ours: &[3], why: "" },
-    Row { rfc: "200 OK", ours: &[5], why: "" },
+    Row { rfc: &[13], ours: &[1], why: "" },
+    Row { rfc: &[14], ours: &[2], why: "From call-api." },
+    Row { rfc: &[15], ours: &[3], why: "" },
+    Row { rfc: &[16], ours: &[5], why: "" },
     Row {
-        rfc: "F6 INVITE (Replaces), 200 OK, ACK",
+        rfc: &[17, 18, 19],
         ours: &[4, 7, 12],
         why: "A re-INVITE in the dialog that was to be replaced, for an offer; the answer goes into \
               the ACK.",
     },
-    Row { rfc: "", ours: &[6, 9], why: "The phones' own." },
-    Row { rfc: "", ours: &[8, 10, 11], why: "The transferee is asked to take that offer." },
+    Row { rfc: &[], ours: &[6, 9], why: "The phones' own." },
+    Row { rfc: &[], ours: &[8, 10, 11], why: "The transferee is asked to take that offer." },
+    Row { rfc: &[20], ours: &[15], why: "From call-api, as soon as the two talk." },
     Row {
-        rfc: "BYE, target -> transferor",
-        ours: &[15],
-        why: "From call-api, as soon as the two talk.",
+        rfc: &[21],
+        ours: &[18],
+        why: "After the NOTIFY of the outcome, which does not wait for it.",
     },
-    Row { rfc: "200 OK", ours: &[18], why: "" },
-    Row { rfc: "NOTIFY (200 OK)", ours: &[13], why: "" },
-    Row { rfc: "200 OK", ours: &[16], why: "" },
-    Row { rfc: "BYE, transferor -> transferee", ours: &[14], why: "The other way round." },
-    Row { rfc: "200 OK", ours: &[17], why: "" },
-    Row {
-        rfc: "BYE, target -> transferee",
-        ours: &[19, 21],
-        why: "The other of the two hangs up.",
-    },
-    Row { rfc: "200 OK", ours: &[20, 22], why: "" },
+    Row { rfc: &[22], ours: &[13], why: "" },
+    Row { rfc: &[23], ours: &[16], why: "" },
+    Row { rfc: &[24], ours: &[14], why: "The other way round." },
+    Row { rfc: &[25], ours: &[17], why: "" },
+    Row { rfc: &[26], ours: &[19, 21], why: "The other of the two hangs up." },
+    Row { rfc: &[27], ours: &[20, 22], why: "" },
 ];
 
 const REPLACES: &str = "\
@@ -463,28 +451,24 @@ the user agent is where the media goes. At the end a client ends the call.";
 
 const RFC_3891_3: &[Row] = &[
     Row {
-        rfc: "INVITE Replaces",
+        rfc: &[1],
         ours: &[1],
         why: "The caller must be one who may call. 481 when there is no such dialog, or it is not \
               answered yet; 486 to `early-only`; 491 while something else is done with the call.",
     },
-    Row { rfc: "", ours: &[2, 4], why: "Each hop's own." },
+    Row { rfc: &[], ours: &[2, 4], why: "Each hop's own." },
     Row {
-        rfc: "",
+        rfc: &[],
         ours: &[3, 5, 6],
         why: "The party that stays is asked first, with the new one's offer: if it refuses, so is the \
               INVITE, and the old call stands.",
     },
-    Row { rfc: "200 OK", ours: &[7], why: "With its answer." },
-    Row { rfc: "ACK", ours: &[9], why: "" },
+    Row { rfc: &[2], ours: &[7], why: "With its answer." },
+    Row { rfc: &[3], ours: &[9], why: "" },
+    Row { rfc: &[4], ours: &[8], why: "Sent with the 200, as the RFC asks." },
+    Row { rfc: &[5], ours: &[10], why: "" },
     Row {
-        rfc: "BYE in the replaced dialog",
-        ours: &[8],
-        why: "Sent with the 200, as the RFC asks.",
-    },
-    Row { rfc: "200 OK", ours: &[10], why: "" },
-    Row {
-        rfc: "",
+        rfc: &[],
         ours: &[11, 12, 13, 14],
         why: "The call goes on under its Call-ID, until it is ended.",
     },

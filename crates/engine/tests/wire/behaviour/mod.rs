@@ -4,9 +4,11 @@
 mod accepting;
 mod calling;
 mod dialog;
+mod early;
 mod framing;
 mod parting;
 mod passing;
 mod reliable;
 mod requests;
+mod session;
 mod update;

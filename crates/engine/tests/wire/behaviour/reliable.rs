@@ -12,14 +12,14 @@ fn placed() -> Call {
 }
 
 /// A reliable provisional answer of the callee.
-fn reliable(call: &Call, status: &str, number: u32) -> Draft {
+pub(super) fn reliable(call: &Call, status: &str, number: u32) -> Draft {
     Draft::answer(&call.outgoing, status, "callee")
         .set("Require", "100rel")
         .set("RSeq", number.to_string())
 }
 
 /// Gives the engine the callee's reliable answer, whose PRACK the callee answers. What the caller gets.
-fn passed(call: &mut Call, answer: Draft) -> Sent {
+pub(super) fn passed(call: &mut Call, answer: Draft) -> Sent {
     let sent = call.wire.receive(CALLEE, answer);
     let acknowledged = Draft::answer(&the(&sent, "PRACK"), "200 OK", "");
     assert_eq!(log(&call.wire.receive(CALLEE, acknowledged)), "");
@@ -27,7 +27,7 @@ fn passed(call: &mut Call, answer: Draft) -> Sent {
 }
 
 /// The caller's acknowledgement of a provisional answer; `seq` is its own number.
-fn prack(answer: &Sent, seq: u32) -> Draft {
+pub(super) fn prack(answer: &Sent, seq: u32) -> Draft {
     let uri = answer.text("Contact");
     Draft::request("PRACK", uri.trim_matches(['<', '>']), CALLER)
         .branch(&format!("z9hG4bK-prack-{seq}"))
@@ -145,4 +145,19 @@ fn a_caller_may_require_reliable_answers_but_nothing_that_nobody_knows() {
     assert_eq!(ringing.text("Require"), "100rel");
     let sent = crate::wire::Wire::new().receive(CALLER, invite().set("Require", "100rel, x"));
     assert_eq!(the(&sent, "420").texts("Unsupported"), ["100rel", "x"]);
+}
+
+#[test]
+fn a_callee_that_answers_after_it_was_given_up_is_hung_up_by_a_number_above_that_of_the_prack() {
+    let mut call = placed();
+    let sent = call.wire.receive(CALLEE, reliable(&call, "180 Ringing", 1));
+    let prack = the(&sent, "PRACK");
+    // The caller is silent, too: 32 s until the CANCEL, and 32 s for the answer to the INVITE.
+    call.wire.run_for(Duration::from_secs(80));
+    let sent = call.wire.receive(CALLEE, &call.answer);
+    let number = |request: &Sent| -> u32 {
+        let seq = request.text("CSeq");
+        seq.split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
+    };
+    assert!(number(&the(&sent, "BYE")) > number(&prack), "RFC 3261 §12.2.2: else it is 500");
 }

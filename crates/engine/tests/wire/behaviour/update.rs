@@ -88,7 +88,7 @@ fn an_update_before_the_answer_refreshes_or_waits_and_the_phone_rings_on() {
             .set("CSeq", format!("{seq} UPDATE"))
     };
     the(&call.wire.receive(CALLER, update(2)), "200");
-    the(&call.wire.receive(CALLER, update(3).sdp()), "491");
+    the(&call.wire.receive(CALLER, update(3).sdp()), "500");
     the(&call.wire.receive(CALLEE, &call.answer), "200");
 }
 

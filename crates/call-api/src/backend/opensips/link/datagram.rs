@@ -1,0 +1,143 @@
+//! `mi_datagram` and `event_datagram`: a JSON value in each datagram.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::net::{UdpSocket, UnixDatagram};
+use tokio::sync::mpsc;
+
+use super::{Arrival, FarEnd, MAX_DATAGRAM};
+
+/// Carries requests and answers over UDP. The socket is connected, so the kernel keeps datagrams from
+/// other addresses away and tells when nobody listens at the proxy's.
+pub(super) async fn udp(proxy: SocketAddr, far: FarEnd) -> io::Result<()> {
+    let any: SocketAddr = match proxy.ip() {
+        IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = Arc::new(UdpSocket::bind(any).await?);
+    socket.connect(proxy).await?;
+    let FarEnd { mut requests, arrivals } = far;
+    let sending = Arc::clone(&socket);
+    let gone = arrivals.clone();
+    tokio::spawn(async move {
+        while let Some(request) = requests.recv().await {
+            tracing::trace!(request = request.text, "MI >");
+            if let Err(error) = sending.send(request.text.as_bytes()).await {
+                let _ = gone.send(Arrival::Gone(error.to_string())).await;
+            }
+        }
+    });
+    tokio::spawn(async move {
+        let mut buffer = vec![0; MAX_DATAGRAM];
+        loop {
+            let arrival = tokio::select! {
+                received = socket.recv(&mut buffer) => match received {
+                    Ok(length) => Arrival::Answer(buffer[..length].to_vec()),
+                    Err(error) => Arrival::Gone(error.to_string()),
+                },
+                () = arrivals.closed() => return,
+            };
+            tracing::trace!(?arrival, "MI <");
+            if arrivals.send(arrival).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(())
+}
+
+/// A socket file of ours, which is removed when nobody uses it any more.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl SocketFile {
+    /// OpenSIPS answers to the path that a request came from, and may run as another user. What it
+    /// leads to is guarded by whom we take datagrams from.
+    fn bind() -> io::Result<(Self, UnixDatagram)> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("call-api-{}-{number}.sock", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        // One that is left of another process with our number.
+        let _ = std::fs::remove_file(&path);
+        let socket = UnixDatagram::bind(&path)?;
+        let file = Self(path);
+        std::fs::set_permissions(&file.0, std::fs::Permissions::from_mode(0o666))?;
+        Ok((file, socket))
+    }
+}
+
+/// Carries requests and answers over UNIX datagrams. The socket is not connected: OpenSIPS makes a
+/// new file each time it starts.
+pub(super) async fn unix(proxy: &Path, far: FarEnd) -> io::Result<()> {
+    let (file, socket) = SocketFile::bind()?;
+    let socket = Arc::new(socket);
+    let FarEnd { mut requests, arrivals } = far;
+    let (sending, to, gone) = (Arc::clone(&socket), proxy.to_owned(), arrivals.clone());
+    tokio::spawn(async move {
+        while let Some(request) = requests.recv().await {
+            tracing::trace!(request = request.text, "MI >");
+            if let Err(error) = sending.send_to(request.text.as_bytes(), &to).await {
+                let _ = gone.send(Arrival::Gone(error.to_string())).await;
+            }
+        }
+    });
+    let from = proxy.to_owned();
+    tokio::spawn(async move {
+        let _file = file;
+        let mut buffer = vec![0; MAX_DATAGRAM];
+        loop {
+            let arrival = tokio::select! {
+                received = socket.recv_from(&mut buffer) => match received {
+                    Ok((_, source)) if source.as_pathname() != Some(&from) => continue,
+                    Ok((length, _)) => Arrival::Answer(buffer[..length].to_vec()),
+                    Err(error) => Arrival::Gone(error.to_string()),
+                },
+                () = arrivals.closed() => return,
+            };
+            tracing::trace!(?arrival, "MI <");
+            if arrivals.send(arrival).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Receives events over UDP. Each process of OpenSIPS has a port of its own, so a sender is known by
+/// its address alone.
+pub(super) async fn events(socket: UdpSocket, arrivals: mpsc::Sender<Arrival>, proxy: IpAddr) {
+    let mut buffer = vec![0; MAX_DATAGRAM];
+    loop {
+        let received = tokio::select! {
+            received = socket.recv_from(&mut buffer) => received,
+            () = arrivals.closed() => return,
+        };
+        let event = match received {
+            Ok((length, source)) if source.ip() == proxy => buffer[..length].to_vec(),
+            Ok((_, source)) => {
+                tracing::debug!(%source, "an event from somebody who is not the proxy");
+                continue;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "receiving events");
+                continue;
+            }
+        };
+        tracing::trace!(event = %String::from_utf8_lossy(&event), "EVT <");
+        if arrivals.send(Arrival::Event(event)).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! `CallBlindTransfer` and `CallAttendedTransfer` (RFC 5359 §2.4, §2.5): a party is referred, to a
+//! third one or, with Replaces, to a party of another call.
+
+use serde_json::{Value, json};
+
+use super::dialogs::Listed;
+use super::events::{DialogState, leg};
+use super::mi::Method;
+use super::outcome::failure;
+use super::proxy::{Proxy, Watch};
+use super::refer::{Referral, transfer_error};
+use super::stop::Stop;
+use super::tracker::Step;
+use crate::api::call::EndedBy;
+use crate::api::param::ExtraHeaders;
+use crate::api::{
+    CallAttendedTransfer, CallBlindTransfer, CallId, CommandError, Done, Event, EventKind, Mode,
+    Origin, Side, SipUri,
+};
+use crate::backend::Progress;
+
+/// A transfer of either kind.
+pub(super) struct Transfer {
+    callid: CallId,
+    leg: Side,
+    destination: Option<SipUri>,
+    /// The parameters of `call_transfer`.
+    params: Value,
+    /// The call that is replaced.
+    replaced: Option<CallId>,
+}
+
+impl Transfer {
+    /// `callid` is what `transfer.callid` means.
+    pub(super) fn blind(transfer: CallBlindTransfer, callid: CallId) -> Result<Self, CommandError> {
+        let CallBlindTransfer { leg: side, destination, mode, headers, .. } = transfer;
+        is_supported(mode, &headers)?;
+        let params = json!({"callid": callid, "leg": leg(side), "destination": destination});
+        let destination = Some(destination);
+        Ok(Self { callid, leg: side, destination, params, replaced: None })
+    }
+
+    /// `callid_a` and `callid_b` are what the transfer's mean.
+    pub(super) fn attended(
+        transfer: CallAttendedTransfer,
+        callid_a: CallId,
+        callid_b: CallId,
+    ) -> Result<Self, CommandError> {
+        let CallAttendedTransfer { leg_a, leg_b, destination, mode, headers, .. } = transfer;
+        is_supported(mode, &headers)?;
+        if callid_a == callid_b {
+            return Err(CommandError::InvalidState("the two calls are one".to_owned()));
+        }
+        let mut params = json!({
+            "callid": callid_a,
+            "leg": leg(leg_a),
+            "transfer_callid": callid_b,
+            "transfer_leg": leg(leg_b),
+        });
+        if let Some(destination) = &destination {
+            params["destination"] = destination.as_str().into();
+        }
+        Ok(Self { callid: callid_a, leg: leg_a, destination, params, replaced: Some(callid_b) })
+    }
+
+    /// Runs the command.
+    pub(super) async fn run(
+        self,
+        proxy: &Proxy,
+        progress: &Progress,
+        mut stop: Stop,
+    ) -> Result<Done, CommandError> {
+        let watch = proxy.watch(&self.callid).await;
+        let referred = match self.leg {
+            Side::Caller => Origin::Caller,
+            Side::Callee => Origin::Callee,
+        };
+        let mut running = Running {
+            transfer: self,
+            proxy,
+            progress,
+            watch,
+            new: None,
+            talks: false,
+            waits_for: referred,
+            referred,
+        };
+        let outcome = tokio::select! {
+            outcome = running.refer() => outcome,
+            why = stop.wait(proxy) => Err(why.error(running.waits_for)),
+        };
+        if running.talks {
+            running.release().await;
+            return Ok(Done { callid: running.new });
+        }
+        running.withdraw().await;
+        outcome.map(|()| Done::default())
+    }
+}
+
+/// What the proxy cannot be made to do.
+fn is_supported(mode: Mode, headers: &ExtraHeaders) -> Result<(), CommandError> {
+    let what = match mode {
+        Mode::Bridge => "mode \"bridge\": OpenSIPS refers phones only",
+        Mode::Auto | Mode::Refer if !headers.as_slice().is_empty() => {
+            "headers: the new INVITE is written by the phone that is transferred"
+        }
+        Mode::Auto | Mode::Refer => return Ok(()),
+    };
+    Err(CommandError::Unsupported(what.to_owned()))
+}
+
+/// OpenSIPS would send a REFER to a phone that rings.
+async fn is_established(proxy: &Proxy, callid: &CallId) -> Result<(), CommandError> {
+    let method = Method::Dialogs;
+    let answer = proxy.ask(method, json!({"callid": callid})).await;
+    let answer = answer.map_err(|error| failure(proxy, method, error))?;
+    match Listed::read(&answer["Dialog"]).map(|listed| listed.state) {
+        // What is over is refused later, unless another call has the same Call-ID.
+        Some(DialogState::Confirmed | DialogState::Deleted) => Ok(()),
+        Some(DialogState::Unconfirmed | DialogState::Early | DialogState::Answered) | None => {
+            Err(CommandError::InvalidState("the call is not established".to_owned()))
+        }
+    }
+}
+
+struct Running<'a> {
+    transfer: Transfer,
+    proxy: &'a Proxy,
+    progress: &'a Progress,
+    watch: Watch,
+    /// The new call.
+    new: Option<CallId>,
+    /// Whether it is answered.
+    talks: bool,
+    /// Whose turn it is.
+    waits_for: Origin,
+    referred: Origin,
+}
+
+impl Running<'_> {
+    /// Refers the party, and waits until it talks to the other one.
+    async fn refer(&mut self) -> Result<(), CommandError> {
+        is_established(self.proxy, &self.transfer.callid).await?;
+        if let Some(replaced) = &self.transfer.replaced {
+            is_established(self.proxy, replaced).await?;
+        }
+        let Self { transfer, proxy, progress, watch, new, talks, waits_for, referred } = self;
+        let mut referral = Referral::new(proxy, watch, &transfer.callid);
+        referral.send(transfer.params.clone()).await?;
+        let step = |step| {
+            let event = match step {
+                Step::Accepted => Event::new(EventKind::TransferAccepted)
+                    .at_leg(transfer.leg)
+                    .in_call(transfer.callid.clone()),
+                Step::Progress(sip_code) => Event::new(EventKind::TransferProgress { sip_code })
+                    .at_leg(transfer.leg)
+                    .in_call(transfer.callid.clone()),
+                Step::Started(started) => {
+                    *waits_for = Origin::Target;
+                    new.clone_from(&started);
+                    let event = Event::new(EventKind::CallStarted);
+                    let event = match &transfer.destination {
+                        Some(destination) => event.at(Side::Callee, destination.clone()),
+                        None => event.at_leg(Side::Callee),
+                    };
+                    match started {
+                        Some(started) => event.in_call(started),
+                        None => event,
+                    }
+                }
+            };
+            progress.report(event);
+        };
+        let answered = referral.follow(step).await;
+        answered.map_err(|failure| transfer_error(failure, *referred, Origin::Target))?;
+        *talks = true;
+        referral.acknowledged().await;
+        Ok(())
+    }
+
+    /// Releases the parties that do not talk any more.
+    async fn release(&self) {
+        for callid in std::iter::once(&self.transfer.callid).chain(&self.transfer.replaced) {
+            self.proxy.dialogs.ending(callid.as_str(), EndedBy::Transfer);
+            let params = json!({"dialog_id": callid});
+            match self.proxy.ask(Method::EndDialog, params).await {
+                Ok(_) => {}
+                // A phone has hung up itself.
+                Err(error) if error.code() == Some(404) => {}
+                Err(error) => {
+                    tracing::warn!(%callid, %error, "a call that was transferred may be left")
+                }
+            }
+        }
+    }
+
+    /// Ends a new call that is not answered: the old one goes on.
+    async fn withdraw(&self) {
+        if let Some(new) = &self.new {
+            // One that was refused is not there any more.
+            let _ = self.proxy.ask(Method::EndDialog, json!({"dialog_id": new})).await;
+        }
+    }
+}

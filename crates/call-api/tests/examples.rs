@@ -1,0 +1,149 @@
+//! Each command's example flow, message for message: on the backend without SIP, and on the engine
+//! with phones in virtual time. `interop/examples.rs` has the same with real phones.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod flows;
+#[path = "../../engine/tests/world/mod.rs"]
+mod world;
+
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use call_api::api::{Command, CommandError, Done};
+use call_api::backend::embedded::translate::{self, Parties};
+use call_api::backend::fake::Fake;
+use call_api::backend::{Backend, Outcome, Progress};
+use call_api::config::Limits;
+use call_api::server::Phase;
+use call_api::server::commands::Commands;
+use call_api::server::connection::Connection;
+use call_api::server::journal::Journal;
+use call_api::server::outbox::{Outbox, Outgoing};
+use serde_json::Value;
+use tokio::sync::{oneshot, watch};
+use world::{CALLEE, CALLER, OTHER, World};
+
+/// An engine and phones, for all commands of a test. They live in a thread of their own, as they
+/// cannot go from one to another.
+struct Lab(mpsc::SyncSender<Order>);
+
+type Order = (Command, Progress, oneshot::Sender<Result<Done, CommandError>>);
+
+impl Lab {
+    fn start() -> Self {
+        let (orders, taken) = mpsc::sync_channel::<Order>(1);
+        thread::spawn(move || {
+            let mut world = World::new(1);
+            for (command, progress, done) in taken {
+                done.send(run(&mut world, command, &progress)).unwrap();
+            }
+        });
+        Self(orders)
+    }
+}
+
+impl Backend for Lab {
+    fn run(&self, command: Command, progress: Progress) -> Outcome<'_> {
+        Box::pin(async move {
+            let (done, outcome) = oneshot::channel();
+            self.0.send((command, progress, done)).unwrap();
+            outcome.await.unwrap()
+        })
+    }
+}
+
+fn run(world: &mut World, command: Command, progress: &Progress) -> Result<Done, CommandError> {
+    let parties = Parties::of(&command);
+    let reported = world.events.len();
+    match command {
+        Command::CallStart(start) => world.start_with(translate::start(start)),
+        Command::CallBlindTransfer(blind) => world.transfer(translate::blind_transfer(blind)),
+        Command::CallAttendedTransfer(attended) => {
+            world.transfer(translate::attended_transfer(attended))
+        }
+        Command::CallHold(hold) => world.change_hold(translate::hold(hold)),
+        Command::CallUnHold(unhold) => world.change_hold(translate::unhold(unhold)),
+        Command::CallEnd(end) => world.end(end.callid.as_str()),
+        Command::Echo(_) => return Err(CommandError::Unsupported("no SIP".to_owned())),
+    };
+    world.run_for(Duration::from_secs(60));
+    for event in &world.events[reported..] {
+        match event {
+            engine::Event::Progress(_, step) => {
+                progress.report(translate::progress(step, &parties));
+            }
+            engine::Event::Done(_, result) => return translate::outcome(result.clone()),
+            engine::Event::Call(_) | engine::Event::Registration { .. } => {}
+            engine::Event::Bug(text) => panic!("{text}"),
+        }
+    }
+    panic!("the command has not ended");
+}
+
+struct Client {
+    connection: Connection,
+    outgoing: Outgoing,
+    _phase: watch::Sender<Phase>,
+}
+
+impl Client {
+    fn of(backend: Arc<dyn Backend>) -> Self {
+        let (phase, follow) = watch::channel(Phase::Serving);
+        let journal = Arc::new(Journal::default());
+        let commands = Commands::new(backend, journal, &Limits::default(), follow);
+        let (outbox, outgoing) = Outbox::channel(1 << 20);
+        let connection = Connection::new(Arc::new(commands), outbox);
+        Self { connection, outgoing, _phase: phase }
+    }
+
+    /// Sends a command's example request with these parameters, and checks that what is read of it
+    /// is what the example shows. Returns the Call-ID that its `Ended` names.
+    async fn check(&mut self, method: &str, params: &[(&str, &str)]) -> Option<String> {
+        self.connection.receive(&flows::request(method, params).to_string());
+        let mut read: Vec<Value> = Vec::new();
+        while read.last().is_none_or(|message| message["method"] != "Ended") {
+            let message = self.outgoing.messages.recv().await.unwrap();
+            read.push(serde_json::from_str(message.text()).unwrap());
+        }
+        assert!(self.outgoing.messages.try_recv().is_err(), "Ended is the last message");
+        flows::assert_like_example(method, &read);
+        let callid = &read.last().unwrap()["params"]["callid"];
+        callid.as_str().map(str::to_owned)
+    }
+}
+
+#[tokio::test]
+async fn each_command_is_like_its_example_on_a_backend_without_sip() {
+    let mut client = Client::of(Arc::new(Fake::default()));
+    for method in ["CallStart", "CallHold", "CallBlindTransfer", "CallAttendedTransfer", "CallEnd"]
+    {
+        client.check(method, &[]).await;
+    }
+    // As the example has it: one party was on hold.
+    client.check("CallUnHold", &[("callid", "half-held")]).await;
+}
+
+#[tokio::test]
+async fn each_command_is_like_its_example_on_the_engine() {
+    let phones = World::new(1).phones;
+    let [alice, bob, cindy] = [CALLER, CALLEE, OTHER].map(|phone| phones[phone].uri());
+    let mut client = Client::of(Arc::new(Lab::start()));
+    let parties = [("caller", &*alice), ("callee", &*bob)];
+
+    let call = client.check("CallStart", &parties).await.unwrap();
+    client.check("CallHold", &[("callid", &call)]).await;
+    client.check("CallUnHold", &[("callid", &call)]).await;
+    let blind = [("callid", &*call), ("destination", &*cindy)];
+    let call = client.check("CallBlindTransfer", &blind).await.unwrap();
+
+    client.check("CallEnd", &[("callid", &call)]).await;
+
+    // Bob is in a call with each of the others, and is to be left out.
+    let first = client.check("CallStart", &parties).await.unwrap();
+    let second = [("caller", &*bob), ("callee", &*cindy)];
+    let second = client.check("CallStart", &second).await.unwrap();
+    let attended = [("callid_a", &*first), ("callid_b", &*second), ("destination", &*cindy)];
+    client.check("CallAttendedTransfer", &attended).await.unwrap();
+}

@@ -1,0 +1,96 @@
+//! `CallEnd` at every stage of a call: no phone is left in it.
+
+use serde_json::json;
+
+use crate::established::Established;
+use crate::phone::{Account, Phone, with_each_phone};
+use crate::server::Server;
+
+const INVALID_STATE: i64 = -32_004;
+const NOT_FOUND: i64 = -32_003;
+
+with_each_phone! {
+    async fn a_caller_that_rings_stops<P>() {
+        let server = Server::start().await;
+        let mut client = server.client().await;
+        let mut alice = P::start_as(Account::of("alice").rings()).await;
+        let mut bob = P::start("bob").await;
+        let params = json!({"caller": alice.uri(), "callee": bob.uri(), "verbose": true});
+        let start = client.start("CallStart", params).await;
+        let call = client.call_id_of(&start, "CALL_RINGING").await;
+        assert_eq!(alice.rings().await.call_id, call);
+
+        let end = client.run("CallEnd", json!({"callid": call})).await;
+        assert_eq!(end.messages, ["Started", "Ended"]);
+        alice.closes_call(&call).await;
+        let start = client.finish(&start).await;
+        start.expect_error(INVALID_STATE, json!({"kind": "invalid_state"}));
+        assert_eq!((alice.calls().await, bob.calls().await), (0, 0));
+    }
+
+    async fn a_callee_that_rings_after_a_refer_stops<P>() {
+        a_callee_that_rings_stops::<P>("refer").await;
+    }
+
+    async fn a_callee_that_rings_when_bridged_stops<P>() {
+        a_callee_that_rings_stops::<P>("bridge").await;
+    }
+
+    async fn a_held_call_is_ended_by_one_of_two<P>() {
+        let Established { mut client, mut alice, mut bob, call, _server, .. } =
+            Established::<P>::start().await;
+        let params = json!({"callid": call});
+        client.run("CallHold", params.clone()).await;
+        let one = client.start("CallEnd", params.clone()).await;
+        let other = client.start("CallEnd", params.clone()).await;
+        let ends = [client.finish(&one).await, client.finish(&other).await];
+        // Commands run side by side, and the phones may be quicker than the later of the two.
+        let late = ends.iter().filter(|end| end.error.is_some()).collect::<Vec<_>>();
+        assert!(late.len() < 2, "one of them ends the call: {ends:?}");
+        late.iter().for_each(|end| end.expect_error(NOT_FOUND, json!({"kind": "not_found"})));
+        alice.closes_call(&call).await;
+        bob.closes_call(&call).await;
+        assert_eq!((alice.calls().await, bob.calls().await), (0, 0));
+        let late = client.run("CallEnd", params).await;
+        late.expect_error(NOT_FOUND, json!({"kind": "not_found"}));
+    }
+
+    async fn a_transfer_ends_with_its_call<P>() {
+        let cindy = P::start_as(Account::of("cindy").rings()).await;
+        let Established { mut client, mut alice, mut bob, mut cindy, call, _server, .. } =
+            Established::<P>::with_cindy(cindy).await;
+        let params = json!({"callid": call, "leg": "callee", "destination": cindy.uri()});
+        let transfer = client.start("CallBlindTransfer", params).await;
+        let ringing = cindy.rings().await.call_id;
+
+        let end = client.run("CallEnd", json!({"callid": call})).await;
+        assert_eq!(end.messages, ["Started", "Ended"]);
+        let transfer = client.finish(&transfer).await;
+        transfer.expect_error(INVALID_STATE, json!({"kind": "invalid_state"}));
+        alice.closes_call(&call).await;
+        bob.closes_call(&call).await;
+        cindy.closes_call(&ringing).await;
+        for phone in [&mut alice, &mut bob, &mut cindy] {
+            phone.is_in_calls(0).await;
+        }
+    }
+}
+
+async fn a_callee_that_rings_stops<P: Phone>(mode: &str) {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let mut alice = P::start("alice").await;
+    let mut bob = P::start_as(Account::of("bob").rings()).await;
+    let params = json!({"caller": alice.uri(), "callee": bob.uri(), "mode": mode});
+    let start = client.start("CallStart", params).await;
+    let call = client.call_id_of(&start, "CALL_START").await;
+    assert_eq!(bob.rings().await.call_id, call);
+
+    let end = client.run("CallEnd", json!({"callid": call})).await;
+    assert_eq!(end.messages, ["Started", "Ended"]);
+    bob.closes_call(&call).await;
+    let start = client.finish(&start).await;
+    start.expect_error(INVALID_STATE, json!({"kind": "invalid_state"}));
+    alice.is_in_calls(0).await;
+    bob.is_in_calls(0).await;
+}
