@@ -337,6 +337,7 @@ pub(in crate::server) struct CallEventParams<'a> {
 /// What can happen to a call.
 #[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(clippy::enum_variant_names, reason = "the names on the wire")]
 enum CallEventName {
     /// The call is here, and the callee is being called.
     CallStart,
