@@ -98,7 +98,7 @@ async fn an_unknown_method_is_not_found() {
             r#"{"jsonrpc":"2.0","method":"callstart","id":2}"#,
             r#"{"jsonrpc":"2.0","method":"CallSart","id":3}"#,
             r#"{"jsonrpc":"2.0","method":"NotifyEnd","params":{},"id":4}"#,
-            r#"{"jsonrpc":"2.0","method":"rpc.discover","id":5}"#,
+            r#"{"jsonrpc":"2.0","method":"rpc.describe","id":5}"#,
             r#"{"jsonrpc":"2.0","method":"a\r\nb","id":6}"#,
         ],
         expect![[r#"
@@ -110,8 +110,8 @@ async fn an_unknown_method_is_not_found() {
             < {"jsonrpc":"2.0","id":3,"error":{"code":-32601,"message":"unknown method \"CallSart\", did you mean \"CallStart\"?","data":{"kind":"method_not_found"}}}
             > {"jsonrpc":"2.0","method":"NotifyEnd","params":{},"id":4}
             < {"jsonrpc":"2.0","id":4,"error":{"code":-32601,"message":"unknown method \"NotifyEnd\"","data":{"kind":"method_not_found"}}}
-            > {"jsonrpc":"2.0","method":"rpc.discover","id":5}
-            < {"jsonrpc":"2.0","id":5,"error":{"code":-32601,"message":"unknown method \"rpc.discover\"","data":{"kind":"method_not_found"}}}
+            > {"jsonrpc":"2.0","method":"rpc.describe","id":5}
+            < {"jsonrpc":"2.0","id":5,"error":{"code":-32601,"message":"unknown method \"rpc.describe\"","data":{"kind":"method_not_found"}}}
             > {"jsonrpc":"2.0","method":"a\r\nb","id":6}
             < {"jsonrpc":"2.0","id":6,"error":{"code":-32601,"message":"unknown method \"a\\r\\nb\"","data":{"kind":"method_not_found"}}}
         "#]],
