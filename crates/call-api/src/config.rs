@@ -399,10 +399,6 @@ fn flatten(path: &str, value: Value, settings: &mut Vec<(String, Option<String>)
         Value::Null if KEYS.iter().any(|key| key.path.split('.').next() == Some(path)) => {}
         Value::Null => settings.push((path.to_owned(), None)),
         Value::String(text) => settings.push((path.to_owned(), Some(text))),
-        Value::Array(items) if items.iter().all(Value::is_string) => {
-            let items: Vec<_> = items.iter().filter_map(Value::as_str).collect();
-            settings.push((path.to_owned(), Some(items.join(" "))));
-        }
         other => settings.push((path.to_owned(), Some(other.to_string()))),
     }
 }

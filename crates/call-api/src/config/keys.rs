@@ -363,13 +363,24 @@ fn shown(path: Option<&PathBuf>) -> String {
     path.map_or(String::new(), |path| path.display().to_string())
 }
 
+/// Several texts: a list in YAML, which comes as JSON, or one text that `split` takes apart.
+pub(super) fn list<'a, I: Iterator<Item = &'a str>>(
+    value: &'a str,
+    split: impl FnOnce(&'a str) -> I,
+) -> Option<Vec<String>> {
+    match value.starts_with('[') {
+        true => serde_json::from_str(value).ok(),
+        false => Some(split(value).map(|item| item.trim().to_owned()).collect()),
+    }
+}
+
 fn origins(value: &str) -> Option<Vec<String>> {
     let is_origin = |origin: &str| {
         let host = origin.split_once("://").map_or("", |(_, host)| host);
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
         !host.is_empty() && host.bytes().all(plain)
     };
-    let origins: Vec<_> = value.split_ascii_whitespace().map(str::to_owned).collect();
+    let origins = list(value, str::split_ascii_whitespace)?;
     (!origins.is_empty() && origins.iter().all(|origin| is_origin(origin))).then_some(origins)
 }
 

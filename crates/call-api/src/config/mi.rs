@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::keys::list;
+
 /// `mi`: the OpenSIPS proxies that run the commands. Without one this server makes the calls itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mi {
@@ -71,13 +73,9 @@ impl MiUrl {
         has_port(authority).then(|| Self::Udp(authority.to_owned()))
     }
 
-    /// Several: a JSON list, as a list in YAML comes, or separated by commas.
+    /// Several: a [`list`], or separated by commas.
     pub(super) fn parse_list(text: &str) -> Option<Vec<Self>> {
-        let texts: Vec<String> = if text.starts_with('[') {
-            serde_json::from_str(text).ok()?
-        } else {
-            text.split(',').map(|url| url.trim().to_owned()).collect()
-        };
+        let texts = list(text, |text| text.split(','))?;
         texts.iter().map(|url| Self::parse(url)).collect()
     }
 }
@@ -171,5 +169,6 @@ mod tests {
         let mi = Mi { url: Some(both[1].clone()), urls: both.clone(), ..Mi::default() };
         assert_eq!(mi.proxies(), [both[1].clone(), both[0].clone()], "each once");
         assert_eq!(MiUrl::parse_list("10.0.0.1:8080,"), None);
+        assert_eq!(MiUrl::parse_list("[10.0.0.1:8080,10.0.0.2:8080]"), None, "no JSON");
     }
 }

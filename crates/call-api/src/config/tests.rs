@@ -78,6 +78,10 @@ fn files_of_the_go_implementation_work() {
 fn a_list_may_be_written_as_one() {
     let config = parse("ws_server:\n  origins: [\"https://a.example\", \"https://b.example\"]\n");
     assert_eq!(config.unwrap().ws_server.origins, ["https://a.example", "https://b.example"]);
+    let urls = MiUrl::parse_list("10.0.0.1:8080, unix:/run/mi").unwrap();
+    for list in ["[10.0.0.1:8080, unix:/run/mi]", "\n    - 10.0.0.1:8080\n    - unix:/run/mi"] {
+        assert_eq!(parse(&format!("mi:\n  urls: {list}\n")).unwrap().mi.urls, urls, "{list:?}");
+    }
 }
 
 #[test]
