@@ -24,6 +24,10 @@ use crate::api::param::nearest;
 use keys::KEYS;
 pub use mi::{EventListen, Mi, MiUrl};
 
+/// What else is served by HTTP, so that the API cannot be there: whether the server lives, whether it
+/// takes calls, and the descriptions of the API.
+pub const TAKEN_PATHS: [&str; 4] = ["/healthz", "/readyz", "/openrpc.json", "/asyncapi.json"];
+
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {

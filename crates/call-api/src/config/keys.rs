@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
-use super::{Config, ConfigError, EventListen, MiUrl, Redirects, SipListen};
+use super::{Config, ConfigError, EventListen, MiUrl, Redirects, SipListen, TAKEN_PATHS};
 use crate::api::SipUri;
 use crate::api::jsonrpc::MAX_DEPTH;
 
@@ -57,7 +57,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         path: "ws_server.http_path",
         doc: "Path of the WebSocket.",
-        expected: "a path such as /call-api, other than /healthz and /readyz",
+        expected: "a path such as /call-api, other than /healthz, /readyz, /openrpc.json and /asyncapi.json",
         set: |config, value| http_path(value).map(|path| config.ws_server.http_path = path),
         show: |config| config.ws_server.http_path.clone(),
     },
@@ -391,7 +391,7 @@ fn host(value: &str) -> Option<String> {
 
 fn http_path(value: &str) -> Option<String> {
     let is_plain = value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~/".contains(&b));
-    let is_free = !["/healthz", "/readyz"].contains(&value);
+    let is_free = !TAKEN_PATHS.contains(&value);
     (value.starts_with('/') && is_plain && is_free).then(|| value.to_owned())
 }
 

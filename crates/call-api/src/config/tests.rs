@@ -141,6 +141,7 @@ fn values_that_could_do_harm_are_refused() {
     for (path, value) in [
         ("ws_server.http_path", "call-api"),
         ("ws_server.http_path", "/healthz"),
+        ("ws_server.http_path", "/openrpc.json"),
         ("ws_server.http_path", "/{x}"),
         ("ws_server.host", "a b"),
         ("sip.advertise", "a@b"),

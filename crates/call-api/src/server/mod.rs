@@ -42,7 +42,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::backend::Backend;
-use crate::config::{Config, Limits};
+use crate::config::{Config, Limits, TAKEN_PATHS};
 use commands::Commands;
 pub use commands::Phase;
 pub use door::{Door, Listener, bind};
@@ -134,13 +134,14 @@ async fn stop(
 
 fn router(http_path: &str, server: Arc<Server>) -> Router {
     let v1 = format!("{}/v1", http_path.trim_end_matches('/'));
+    let [healthz, readyz, openrpc_json, asyncapi_json] = TAKEN_PATHS;
     Router::new()
         .route(http_path, get(ws::upgrade))
         .route(&v1, get(ws::upgrade))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .route("/openrpc.json", get(openrpc))
-        .route("/asyncapi.json", get(asyncapi))
+        .route(healthz, get(async || "ok\n"))
+        .route(readyz, get(ready))
+        .route(openrpc_json, get(openrpc))
+        .route(asyncapi_json, get(asyncapi))
         .with_state(server)
 }
 
