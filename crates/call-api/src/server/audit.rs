@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::access::Principal;
 use super::dialect::rfc3339;
-use crate::api::{Command, CommandError, CommandId, RequestError, Side};
+use crate::api::{Command, CommandError, CommandId, RequestError};
 
 /// The target of audit entries in the log.
 pub const TARGET: &str = "audit";
@@ -86,24 +86,20 @@ fn write(principal: &Principal, what: &'static str, more: Value, outcome: &str) 
 
 /// The parameters that matter.
 fn shown(command: &Command) -> Value {
-    let leg = |leg: Side| match leg {
-        Side::Caller => "caller",
-        Side::Callee => "callee",
-    };
     match command {
         Command::CallStart(start) => {
             json!({"caller": start.caller, "callee": start.callee, "from": start.from})
         }
         Command::CallBlindTransfer(transfer) => json!({
-            "callid": transfer.callid, "leg": leg(transfer.leg), "destination": transfer.destination,
+            "callid": transfer.callid, "leg": transfer.leg, "destination": transfer.destination,
         }),
         Command::CallAttendedTransfer(transfer) => json!({
-            "callid_a": transfer.callid_a, "leg_a": leg(transfer.leg_a),
-            "callid_b": transfer.callid_b, "leg_b": leg(transfer.leg_b),
+            "callid_a": transfer.callid_a, "leg_a": transfer.leg_a,
+            "callid_b": transfer.callid_b, "leg_b": transfer.leg_b,
             "destination": transfer.destination,
         }),
-        Command::CallHold(hold) => json!({"callid": hold.callid, "leg": hold.leg.map(leg)}),
-        Command::CallUnHold(unhold) => json!({"callid": unhold.callid, "leg": unhold.leg.map(leg)}),
+        Command::CallHold(hold) => json!({"callid": hold.callid, "leg": hold.leg}),
+        Command::CallUnHold(unhold) => json!({"callid": unhold.callid, "leg": unhold.leg}),
         Command::CallEnd(end) => json!({"callid": end.callid}),
         Command::Echo(_) => Value::Null,
     }
