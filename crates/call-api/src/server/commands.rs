@@ -4,7 +4,7 @@
 //! A command takes a slot when it is admitted and gives it back when it has ended, so the slots are
 //! both the bound on running commands and the way to wait for them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -40,8 +40,8 @@ pub struct Commands {
     pub(super) limits: Limits,
     /// Followed by every running command.
     pub(super) phase: watch::Receiver<Phase>,
-    /// What the API is.
-    pub(super) discovery: Discovery,
+    /// What the API is, once somebody has asked.
+    discovery: OnceLock<Discovery>,
     /// How many have started and not ended.
     running: Arc<watch::Sender<u32>>,
     retries: Mutex<Retries>,
@@ -84,8 +84,12 @@ impl Commands {
         let (limits, running) = (limits.clone(), Arc::default());
         let now = (Instant::now(), SystemTime::now());
         let retries = Mutex::new(Retries::restored(journal.remembered(), now));
-        let discovery = Discovery::new(&*backend);
-        Self { backend, journal, limits, phase, discovery, running, retries }
+        Self { backend, journal, limits, phase, discovery: OnceLock::new(), running, retries }
+    }
+
+    /// What the API is.
+    pub(super) fn discovery(&self) -> &Discovery {
+        self.discovery.get_or_init(|| Discovery::new(&*self.backend))
     }
 
     /// How many commands have started and not ended.

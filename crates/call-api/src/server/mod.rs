@@ -29,13 +29,13 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{Request, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -58,11 +58,21 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// What all connections share.
 struct Server {
     commands: Arc<Commands>,
-    phase: watch::Receiver<Phase>,
-    limits: Limits,
     door: Arc<Door>,
     own_host: String,
     origins: Vec<String>,
+}
+
+impl Server {
+    fn phase(&self) -> Phase {
+        *self.commands.phase.borrow()
+    }
+
+    /// Waits until clients are to leave.
+    async fn closing(&self) {
+        // The sender lives as long as the server.
+        drop(self.commands.phase.clone().wait_for(|phase| *phase == Phase::Closing).await);
+    }
 }
 
 /// The other end of an HTTP connection, and its place among the connections that are allowed.
@@ -81,13 +91,10 @@ pub async fn serve(
     journal: Arc<Journal>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let limits = config.limits.clone();
     let (phase, follow) = watch::channel(Phase::Serving);
-    let commands = Arc::new(Commands::new(backend, journal, &limits, follow.clone()));
+    let commands = Arc::new(Commands::new(backend, journal, &config.limits, follow));
     let server = Arc::new(Server {
         commands: Arc::clone(&commands),
-        phase: follow,
-        limits,
         door: listener.door(),
         own_host: config.ws_server.host.clone(),
         origins: config.ws_server.origins.clone(),
@@ -147,19 +154,19 @@ fn router(http_path: &str, server: Arc<Server>) -> Router {
 
 /// Whether new calls are welcome.
 async fn ready(State(server): State<Arc<Server>>) -> (StatusCode, &'static str) {
-    if *server.phase.borrow() == Phase::Serving {
+    if server.phase() == Phase::Serving {
         (StatusCode::OK, "ready\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
     }
 }
 
-async fn openrpc(State(server): State<Arc<Server>>) -> Json<Value> {
-    Json(server.commands.discovery.openrpc.clone())
+async fn openrpc(State(server): State<Arc<Server>>) -> Response {
+    Json(&server.commands.discovery().openrpc).into_response()
 }
 
-async fn asyncapi(State(server): State<Arc<Server>>) -> Json<Value> {
-    Json(server.commands.discovery.asyncapi.clone())
+async fn asyncapi(State(server): State<Arc<Server>>) -> Response {
+    Json(&server.commands.discovery().asyncapi).into_response()
 }
 
 /// Accepts connections for ever. At the bound a new one is closed at once.
@@ -196,7 +203,7 @@ async fn greet(stream: TcpStream, peer: Peer, app: Router, server: Arc<Server>) 
     let Some(acceptor) = server.door.tls.as_ref().map(Tls::acceptor) else {
         return http(stream, peer, app, &server).await;
     };
-    match timeout(server.limits.handshake, acceptor.accept(stream)).await {
+    match timeout(server.commands.limits.handshake, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => http(stream, peer, app, &server).await,
         Ok(Err(error)) => tracing::debug!(peer = %peer.address, %error, "TLS handshake failed"),
         Err(_) => tracing::debug!(peer = %peer.address, "TLS handshake took too long"),
@@ -216,17 +223,15 @@ where
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(server.limits.handshake)
+        .header_read_timeout(server.commands.limits.handshake)
         .max_buf_size(REQUEST_HEAD)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::pin!(connection);
-    let mut phase = server.phase.clone();
-    let closing = async { drop(phase.wait_for(|phase| *phase == Phase::Closing).await) };
     // An error is the client's: it sent no HTTP, or left.
     let result = tokio::select! {
         result = connection.as_mut() => result,
-        () = closing => {
+        () = server.closing() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

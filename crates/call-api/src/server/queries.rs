@@ -54,7 +54,7 @@ impl Connection {
                 open.close(&name)?;
                 Ok(reply(id, &Unsubscribed::new(&name)))
             }
-            Query::Discover => Ok(reply(id, &self.commands.discovery.openrpc)),
+            Query::Discover => Ok(reply(id, &self.commands.discovery().openrpc)),
         }
     }
 

@@ -16,7 +16,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_tungstenite::tungstenite::Error as WsError;
 use tracing::Instrument;
@@ -69,12 +69,13 @@ pub(super) async fn upgrade(
     if let Err(denied) = may_connect(&server, &headers) {
         return refuse(&peer, denied);
     }
-    let entered = server.door.access.enter(&headers, &uri, peer.address, &server.limits);
+    let limits = &server.commands.limits;
+    let entered = server.door.access.enter(&headers, &uri, peer.address, limits);
     let (principal, place) = match entered {
         Ok(entered) => entered,
         Err(denied) => return refuse(&peer, denied),
     };
-    let read_at_most = server.limits.message_bytes * READ_WHOLE;
+    let read_at_most = limits.message_bytes * READ_WHOLE;
     let upgrade = upgrade.max_message_size(read_at_most).max_frame_size(read_at_most);
     upgrade.protocols([SUBPROTOCOL]).on_upgrade(move |socket| {
         let span = tracing::info_span!("connection", peer = %peer.address);
@@ -94,7 +95,7 @@ fn may_connect(server: &Server, headers: &HeaderMap) -> Result<(), Denied> {
         let message = "web pages of other origins may not use this API";
         return Err(Denied::new(StatusCode::FORBIDDEN, ErrorKind::Forbidden, message));
     }
-    if *server.phase.borrow() >= Phase::Draining {
+    if server.phase() >= Phase::Draining {
         let message = "the server is shutting down";
         return Err(Denied::new(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Draining, message));
     }
@@ -111,17 +112,17 @@ fn refuse(peer: &Peer, denied: Denied) -> Response {
 async fn talk(socket: WebSocket, principal: Principal, server: &Server) -> Goodbye {
     tracing::info!("connected");
     audit::connection(&principal, "connected");
+    let limits = &server.commands.limits;
     let (mut sink, mut stream) = socket.split();
-    let (outbox, Outgoing { mut messages, mut overflowed }) =
-        Outbox::channel(server.limits.queue_bytes);
+    let (outbox, Outgoing { mut messages, mut overflowed }) = Outbox::channel(limits.queue_bytes);
     let connection =
         Connection::of(principal.clone(), Arc::clone(&server.commands), outbox.clone());
     let heard = AtomicBool::new(true);
     let goodbye = tokio::select! {
-        goodbye = read(&mut stream, &connection, &outbox, &heard, &server.limits) => goodbye,
+        goodbye = read(&mut stream, &connection, &outbox, &heard, limits) => goodbye,
         goodbye = write(&mut sink, &mut messages, &heard, server) => goodbye,
         _ = overflowed.wait_for(|overflowed| *overflowed) => Goodbye::Slow,
-        () = idle(&connection, server.limits.idle) => Goodbye::Idle,
+        () = idle(&connection, limits.idle) => Goodbye::Idle,
         () = server.door.access.withdrawn(&principal) => Goodbye::Withdrawn,
     };
     audit::connection(&principal, "disconnected");
@@ -183,7 +184,9 @@ async fn write(
     heard: &AtomicBool,
     server: &Server,
 ) -> Goodbye {
-    let (limits, mut phase) = (&server.limits, server.phase.clone());
+    let limits = &server.commands.limits;
+    let closing = server.closing();
+    tokio::pin!(closing);
     let mut ping = interval_at(Instant::now() + limits.ping_interval, limits.ping_interval);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut unanswered = 0;
@@ -202,7 +205,7 @@ async fn write(
                 server.commands.journal.settled(message.number()).await;
                 Message::Text(message.text().into())
             }
-            () = closing(&mut phase) => return Goodbye::Away,
+            () = &mut closing => return Goodbye::Away,
         };
         match timeout(limits.ping_interval, sink.send(frame)).await {
             Ok(Ok(())) => {}
@@ -210,11 +213,6 @@ async fn write(
             Err(_) => return Goodbye::Slow,
         }
     }
-}
-
-async fn closing(phase: &mut watch::Receiver<Phase>) {
-    // The sender lives as long as the server.
-    drop(phase.wait_for(|phase| *phase == Phase::Closing).await);
 }
 
 impl Goodbye {

@@ -10,16 +10,19 @@ use crate::server::dialect::{
 /// The document.
 pub(super) fn document() -> Value {
     let mut generator = super::generator();
-    let generator_ref = &mut generator;
     let messages = [
-        message::<EventParams<'_>>("Event", "A command went on.", generator_ref),
-        message::<ErrorParams<'_>>("Error", "A command failed. Ended follows.", generator_ref),
-        message::<EndedParams<'_>>("Ended", "A command is over: its last message.", generator_ref),
-        message::<CallEventParams<'_>>("CallEvent", "Something happened to a call.", generator_ref),
+        message::<EventParams<'_>>("Event", "A command went on.", &mut generator),
+        message::<ErrorParams<'_>>("Error", "A command failed. Ended follows.", &mut generator),
+        message::<EndedParams<'_>>("Ended", "A command is over: its last message.", &mut generator),
+        message::<CallEventParams<'_>>(
+            "CallEvent",
+            "Something happened to a call.",
+            &mut generator,
+        ),
         message::<RegistrationEventParams<'_>>(
             "RegistrationEvent",
             "A phone registered, or is not registered any more.",
-            generator_ref,
+            &mut generator,
         ),
     ];
     let references = |place: &str| {
