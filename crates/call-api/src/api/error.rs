@@ -95,6 +95,10 @@ impl ErrorKind {
     }
 }
 
+/// What is said of a call that is not there, and of one that the client may not see: the two must not
+/// be told apart.
+const NO_SUCH_CALL: &str = "no call with this Call-ID";
+
 /// Why a request was refused; nothing was started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestError {
@@ -109,6 +113,12 @@ impl RequestError {
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
+    }
+
+    /// There is no such call, or none for this client.
+    #[must_use]
+    pub fn no_such_call() -> Self {
+        Self::new(ErrorKind::NotFound, NO_SUCH_CALL)
     }
 }
 
@@ -192,6 +202,12 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// There is no such call.
+    #[must_use]
+    pub fn no_such_call() -> Self {
+        Self::NotFound(NO_SUCH_CALL.to_owned())
+    }
+
     /// The row of the table.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

@@ -84,7 +84,7 @@ impl Backend for Fake {
                 Command::CallAttendedTransfer(attended)
                     if attended.callid_b.as_str() == "unknown" =>
                 {
-                    Err(CommandError::NotFound("no call with this Call-ID".to_owned()))
+                    Err(CommandError::no_such_call())
                 }
                 Command::CallAttendedTransfer(attended) => transfer(
                     &attended.callid_a,
@@ -104,7 +104,7 @@ impl Backend for Fake {
                     change(&unhold.callid, leg, &EventKind::Unheld, &progress)
                 }
                 Command::CallEnd(end) if end.callid.as_str() == "unknown" => {
-                    Err(CommandError::NotFound("no call with this Call-ID".to_owned()))
+                    Err(CommandError::no_such_call())
                 }
                 Command::CallEnd(_) => Ok(Done::default()),
                 Command::Echo(echo) => {
@@ -129,7 +129,7 @@ fn transfer(
     progress: &Progress,
 ) -> Result<Done, CommandError> {
     if callid.as_str() == "unknown" {
-        return Err(CommandError::NotFound("no call with this Call-ID".to_owned()));
+        return Err(CommandError::no_such_call());
     }
     let report = |event: Event| progress.report(event.in_call(callid.clone()));
     report(Event::new(EventKind::TransferAccepted).at_leg(leg));
@@ -154,7 +154,7 @@ fn change(
     progress: &Progress,
 ) -> Result<Done, CommandError> {
     if callid.as_str() == "unknown" {
-        return Err(CommandError::NotFound("no call with this Call-ID".to_owned()));
+        return Err(CommandError::no_such_call());
     }
     for side in [Side::Caller, Side::Callee] {
         if leg.is_none_or(|leg| leg == side) {

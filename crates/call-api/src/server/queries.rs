@@ -61,15 +61,14 @@ impl Connection {
     fn find(&self, name: &CallId) -> Result<CallShown, RequestError> {
         let journal = &self.commands.journal;
         let sees = |call: &Arc<CallRecord>| self.principal.sees_call(call);
-        let none = || RequestError::new(ErrorKind::NotFound, "no call with this Call-ID");
         match journal.find(name) {
             Found::One(call) if sees(&call) => Ok(CallShown(call)),
-            Found::One(_) | Found::None => Err(none()),
+            Found::One(_) | Found::None => Err(RequestError::no_such_call()),
             Found::Several(ids) => {
                 let mut calls: Vec<_> = ids.iter().filter_map(|id| journal.named(id)).collect();
                 calls.retain(sees);
                 if let [] | [_] = calls.as_slice() {
-                    return calls.pop().map(CallShown).ok_or_else(none);
+                    return calls.pop().map(CallShown).ok_or_else(RequestError::no_such_call);
                 }
                 let ids: Vec<_> = calls.iter().map(|call| call.call.id.as_str()).collect();
                 let message = format!("several calls have this Call-ID: {}", ids.join(", "));

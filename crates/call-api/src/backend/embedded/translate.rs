@@ -243,7 +243,7 @@ fn side(side: engine::Side) -> Side {
 fn failure(error: Error) -> CommandError {
     let text = error.to_string();
     match error {
-        Error::NoSuchCall => CommandError::NotFound("no call with this Call-ID".to_owned()),
+        Error::NoSuchCall => CommandError::no_such_call(),
         Error::Ambiguous(_) | Error::InvalidState(_) | Error::Superseded => {
             CommandError::InvalidState(text)
         }

@@ -215,7 +215,7 @@ impl OpenSips {
                 return Ok((proxy, name.to_string(), name.clone()));
             }
         }
-        Err(CommandError::NotFound("no call with this Call-ID".to_owned()))
+        Err(CommandError::no_such_call())
     }
 
     /// The same for what OpenSIPS does with a Call-ID only.

@@ -28,7 +28,7 @@ pub(super) fn failure(proxy: &Proxy, method: Method, error: MiError) -> CommandE
             ))
         }
         (Method::SendRequest, 400..=699) => sip(Origin::Proxy, code, message),
-        (_, 404) => CommandError::NotFound("no call with this Call-ID".to_owned()),
+        (_, 404) => CommandError::no_such_call(),
         (Method::Hold | Method::Unhold, 410) => {
             CommandError::InvalidState("the call is not established".to_owned())
         }

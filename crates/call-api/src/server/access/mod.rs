@@ -292,7 +292,7 @@ impl Principal {
         };
         match may {
             true => Ok(()),
-            false => Err(RequestError::new(ErrorKind::NotFound, "no call with this Call-ID")),
+            false => Err(RequestError::no_such_call()),
         }
     }
 }
