@@ -87,9 +87,7 @@ impl Engine {
             offer,
             headers: &way.headers,
             passed: Some(&request),
-            reliable: [Name::Supported, Name::Require]
-                .iter()
-                .any(|name| request.has_token(*name, "100rel")),
+            reliable: ua::takes_reliable(&request),
         };
         self.call_callee(now, key, &invite);
     }

@@ -85,6 +85,11 @@ impl<O: Copy> Transactions<O> {
         Request::parse(entry.request.clone()).ok()
     }
 
+    /// The request that a response answers, likewise.
+    pub(crate) fn answered(&self, response: &Response) -> Option<Request> {
+        self.sent(response.branch().and_then(Branch::parse)?)
+    }
+
     /// Sends a CANCEL for the INVITE with this branch (RFC 3261 §9.1).
     /// `parting` is what it says of it.
     pub(crate) fn cancel(

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use sip::{Method, Name, Request, Response};
 
 use super::leg::{Leg, State};
-use super::{Event, LegId, Owner, UserAgent};
+use super::{Event, LegId, Owner, UserAgent, takes_reliable};
 use crate::ids::Branch;
 
 /// How far a leg whose INVITE is not answered finally is with offer and answer.
@@ -71,11 +71,7 @@ impl UserAgent {
     /// Whether a provisional answer to this leg's INVITE may carry an offer: it lacked one, got none,
     /// and its sender takes reliable responses.
     pub fn takes_early_offer(&self, id: LegId) -> bool {
-        let takes = |request: &Request| {
-            let knows =
-                [Name::Supported, Name::Require].map(|name| request.has_token(name, "100rel"));
-            request.body().is_empty() && knows.contains(&true)
-        };
+        let takes = |request: &Request| request.body().is_empty() && takes_reliable(request);
         !self.is_simple
             && self.invitation(id).is_some_and(|(request, _)| takes(request))
             && self.legs.get(&id).is_some_and(|leg| matches!(leg.early, Early::None))

@@ -211,6 +211,11 @@ impl Leg {
         [cancel, offer, unacked, acked, owed, reliable, session].into_iter().flatten().min()
     }
 
+    /// Whether an offer is under way, or the ACK of one is missing (RFC 5407 §3.1.4).
+    pub(super) fn is_negotiating(&self) -> bool {
+        !matches!(self.offer, Offer::None) || self.unacked.is_some() || self.owed.is_some()
+    }
+
     /// A re-INVITE or its 2xx tells where the peer is now, and what it takes (RFC 3261 §12.2).
     pub(super) fn refresh(&mut self, headers: &Headers) {
         self.dialog.refresh_target(headers);

@@ -35,6 +35,7 @@ pub use self::invite::Invite;
 pub use self::leg::{Allow, LegId};
 use self::leg::{Cancel, Leg, Offer, Refer, State};
 use self::register::{Password, Registration};
+pub(crate) use self::reliable::takes_reliable;
 pub use crate::dialog::Identity;
 use crate::hash::{Keyed, Map};
 use crate::ids::{Ids, Tag};

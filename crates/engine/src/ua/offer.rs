@@ -27,10 +27,8 @@ impl UserAgent {
     /// Makes an offer in an UPDATE (RFC 3311), as phones do that need not ask their user. It is refused
     /// at once while another one is under way.
     pub fn update(&mut self, now: Instant, id: LegId, offer: Bytes) {
-        let is_free = |leg: &Leg| {
-            matches!(leg.offer, Offer::None) && leg.unacked.is_none() && leg.owed.is_none()
-        };
-        if self.takes_offer(id) && self.legs.get(&id).is_some_and(|leg| is_free(leg)) {
+        let is_free = self.legs.get(&id).is_some_and(|leg| !leg.is_negotiating());
+        if self.takes_offer(id) && is_free {
             self.make_offer(now, id, Method::Update, Some(offer), MAX_GLARE_RETRIES);
         } else {
             let failure = Failure::ours(FailureKind::Answered, 491, "Request Pending");
@@ -87,8 +85,8 @@ impl UserAgent {
 
     /// Whether another one has to wait: one is under way, or its ACK is missing.
     pub(crate) fn is_negotiating(&self, id: LegId) -> bool {
-        let leg = self.legs.get(&id);
-        self.is_offering(id) || leg.is_some_and(|leg| leg.unacked.is_some() || leg.owed.is_some())
+        let is_busy = |leg: &Leg| leg.is_negotiating() || leg.waiting.is_some();
+        self.legs.get(&id).is_some_and(|leg| is_busy(leg))
     }
 
     /// The re-INVITE that waits for an answer, and where it came from.
@@ -229,7 +227,7 @@ impl UserAgent {
             return self.tell(id, Event::OfferRefused(id, Failure::unreachable()));
         }
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        if !matches!(leg.offer, Offer::None) || leg.unacked.is_some() || leg.owed.is_some() {
+        if leg.is_negotiating() {
             return self.back_off(now, id, body, attempt);
         }
         // Before the INVITE is answered there is no re-INVITE (RFC 3261 §14.1).

@@ -7,7 +7,6 @@ use sip::{Method, Name, Response, Writer};
 
 use super::again::via;
 use super::{Event, Failure, LegId, Owner, Purpose, UserAgent};
-use crate::ids::Branch;
 use crate::transaction::Hop;
 
 /// What all our REGISTERs share (RFC 3261 §10.2).
@@ -68,8 +67,7 @@ impl UserAgent {
             407 => (Name::ProxyAuthenticate, "Proxy-Authorization", Name::ProxyAuthorization),
             _ => return false,
         };
-        let request = response.branch().and_then(Branch::parse);
-        let request = request.and_then(|branch| self.transactions.sent(branch));
+        let request = self.transactions.answered(response);
         let (Some(password), Some(request)) = (&self.password, request) else { return false };
         // RFC 8760 §2.4: the first challenge that we understand.
         let mut challenges =

@@ -11,10 +11,14 @@ use sip::{Headers, Name, Request, Response};
 use super::early::{Early, description};
 use super::leg::State;
 use super::{Cause, Failure, LegId, Owner, UserAgent};
-use crate::ids::Branch;
 use crate::limits::{MAX_FORKS, MAX_UNPRACKED};
 use crate::timer::{T1, T1X64};
 use crate::transaction::ServerKey;
+
+/// Whether the sender of an INVITE takes reliable provisional responses.
+pub(crate) fn takes_reliable(invite: &Request) -> bool {
+    [Name::Supported, Name::Require].iter().any(|name| invite.has_token(*name, "100rel"))
+}
 
 /// What a leg waits for, or remembers, of reliable provisional responses.
 #[derive(Default)]
@@ -94,10 +98,7 @@ impl UserAgent {
     /// Calls again with reliable provisional answers, which a 421 asks for (RFC 3261 §21.4.15). False
     /// when it does not, or our INVITE allowed them.
     pub(super) fn ask_reliably(&mut self, now: Instant, owner: Owner, response: &Response) -> bool {
-        let request = response.branch().and_then(Branch::parse);
-        let Some(request) = request.and_then(|branch| self.transactions.sent(branch)) else {
-            return false;
-        };
+        let Some(request) = self.transactions.answered(response) else { return false };
         let is_asked = response.has_token(Name::Require, "100rel");
         if self.is_simple || !is_asked || request.has_token(Name::Supported, "100rel") {
             return false;

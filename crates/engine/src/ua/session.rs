@@ -12,7 +12,6 @@ use sip::{Headers, Method, Name, Request, Response, Writer};
 
 use super::leg::{Offer, State};
 use super::{Event, Failure, Leg, LegId, Owner, Purpose, UserAgent};
-use crate::ids::Branch;
 use crate::limits::{MAX_SESSION_SECONDS, MIN_SESSION_SECONDS, REFRESH_RETRY};
 use crate::transaction::ServerKey;
 
@@ -133,8 +132,7 @@ impl UserAgent {
         owner: Owner,
         response: &Response,
     ) -> bool {
-        let request = response.branch().and_then(Branch::parse);
-        let request = request.and_then(|branch| self.transactions.sent(branch));
+        let request = self.transactions.answered(response);
         let least = response.number(Name::MinSe).filter(|least| *least <= MAX_SESSION_SECONDS);
         let (Some(request), Some(least)) = (request, least) else { return false };
         let asked = expires(&request).map_or(0, |(interval, _)| interval);
