@@ -1,7 +1,7 @@
 //! `mi_datagram` and `event_datagram`: a JSON value in each datagram.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,20 +10,58 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::net::{UdpSocket, UnixDatagram};
 use tokio::sync::mpsc;
 
-use super::{Arrival, FarEnd, MAX_DATAGRAM};
+use super::{Arrival, FarEnd, MAX_DATAGRAM, any_address};
 
 /// Carries requests and answers over UDP. The socket is connected, so the kernel keeps datagrams from
 /// other addresses away and tells when nobody listens at the proxy's.
 pub(super) async fn udp(proxy: SocketAddr, far: FarEnd) -> io::Result<()> {
-    let any: SocketAddr = match proxy.ip() {
-        IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = Arc::new(UdpSocket::bind(any).await?);
+    let socket = UdpSocket::bind(any_address(proxy.ip())).await?;
     socket.connect(proxy).await?;
+    carry(Socket::Udp(socket), far);
+    Ok(())
+}
+
+/// Carries requests and answers over UNIX datagrams. The socket is not connected: OpenSIPS makes a
+/// new file each time it starts.
+pub(super) fn unix(proxy: &Path, far: FarEnd) -> io::Result<()> {
+    let (file, socket) = SocketFile::bind()?;
+    carry(Socket::Unix { socket, proxy: proxy.to_owned(), _file: file }, far);
+    Ok(())
+}
+
+/// To one proxy.
+enum Socket {
+    Udp(UdpSocket),
+    Unix { socket: UnixDatagram, proxy: PathBuf, _file: SocketFile },
+}
+
+impl Socket {
+    async fn send(&self, request: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Udp(socket) => socket.send(request).await,
+            Self::Unix { socket, proxy, .. } => socket.send_to(request, proxy).await,
+        }
+    }
+
+    /// The length of the next datagram of the proxy. May be cancelled.
+    async fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Udp(socket) => socket.recv(buffer).await,
+            Self::Unix { socket, proxy, .. } => loop {
+                let (length, source) = socket.recv_from(buffer).await?;
+                if source.as_pathname() == Some(proxy) {
+                    return Ok(length);
+                }
+            },
+        }
+    }
+}
+
+/// Until nobody is at the near end any more.
+fn carry(socket: Socket, far: FarEnd) {
     let FarEnd { mut requests, arrivals } = far;
-    let sending = Arc::clone(&socket);
-    let gone = arrivals.clone();
+    let socket = Arc::new(socket);
+    let (sending, gone) = (Arc::clone(&socket), arrivals.clone());
     tokio::spawn(async move {
         while let Some(request) = requests.recv().await {
             tracing::trace!(request = request.text, "MI >");
@@ -36,7 +74,7 @@ pub(super) async fn udp(proxy: SocketAddr, far: FarEnd) -> io::Result<()> {
         let mut buffer = vec![0; MAX_DATAGRAM];
         loop {
             let arrival = tokio::select! {
-                received = socket.recv(&mut buffer) => match received {
+                received = socket.receive(&mut buffer) => match received {
                     Ok(length) => Arrival::Answer(buffer[..length].to_vec()),
                     Err(error) => Arrival::Gone(error.to_string()),
                 },
@@ -48,7 +86,6 @@ pub(super) async fn udp(proxy: SocketAddr, far: FarEnd) -> io::Result<()> {
             }
         }
     });
-    Ok(())
 }
 
 /// A socket file of ours, which is removed when nobody uses it any more.
@@ -76,43 +113,6 @@ impl SocketFile {
         std::fs::set_permissions(&file.0, std::fs::Permissions::from_mode(0o666))?;
         Ok((file, socket))
     }
-}
-
-/// Carries requests and answers over UNIX datagrams. The socket is not connected: OpenSIPS makes a
-/// new file each time it starts.
-pub(super) async fn unix(proxy: &Path, far: FarEnd) -> io::Result<()> {
-    let (file, socket) = SocketFile::bind()?;
-    let socket = Arc::new(socket);
-    let FarEnd { mut requests, arrivals } = far;
-    let (sending, to, gone) = (Arc::clone(&socket), proxy.to_owned(), arrivals.clone());
-    tokio::spawn(async move {
-        while let Some(request) = requests.recv().await {
-            tracing::trace!(request = request.text, "MI >");
-            if let Err(error) = sending.send_to(request.text.as_bytes(), &to).await {
-                let _ = gone.send(Arrival::Gone(error.to_string())).await;
-            }
-        }
-    });
-    let from = proxy.to_owned();
-    tokio::spawn(async move {
-        let _file = file;
-        let mut buffer = vec![0; MAX_DATAGRAM];
-        loop {
-            let arrival = tokio::select! {
-                received = socket.recv_from(&mut buffer) => match received {
-                    Ok((_, source)) if source.as_pathname() != Some(&from) => continue,
-                    Ok((length, _)) => Arrival::Answer(buffer[..length].to_vec()),
-                    Err(error) => Arrival::Gone(error.to_string()),
-                },
-                () = arrivals.closed() => return,
-            };
-            tracing::trace!(?arrival, "MI <");
-            if arrivals.send(arrival).await.is_err() {
-                return;
-            }
-        }
-    });
-    Ok(())
 }
 
 /// Receives events over UDP. Each process of OpenSIPS has a port of its own, so a sender is known by

@@ -7,7 +7,7 @@ mod http;
 mod stream;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, UdpSocket, lookup_host};
@@ -90,7 +90,7 @@ impl Link {
         let (link, far) = Self::pair(&url.to_string(), &listener.name()?, host);
         listener.receive(far.arrivals.clone(), host);
         match (url, proxy) {
-            (MiUrl::Unix(path), _) => datagram::unix(path, far).await.map_err(named)?,
+            (MiUrl::Unix(path), _) => datagram::unix(path, far).map_err(named)?,
             (MiUrl::Http(_, path), Some(proxy)) => http::start(proxy, path, far),
             (MiUrl::Udp(_), Some(proxy)) => datagram::udp(proxy, far).await.map_err(named)?,
             (MiUrl::Udp(_) | MiUrl::Http(..), None) => {}
@@ -151,13 +151,17 @@ impl Listener {
     }
 }
 
+/// Any of ours from which a host can be reached, with a free port.
+fn any_address(host: IpAddr) -> SocketAddr {
+    match host {
+        IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    }
+}
+
 /// The address of ours that a host sees.
 async fn own_address(host: IpAddr) -> io::Result<IpAddr> {
-    let any: SocketAddr = match host {
-        IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        IpAddr::V6(_) => (std::net::Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = UdpSocket::bind(any).await?;
+    let socket = UdpSocket::bind(any_address(host)).await?;
     // Sends nothing: it only asks for the route. Any port will do.
     socket.connect((host, 9)).await?;
     Ok(socket.local_addr()?.ip())
