@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::dialogs::Listed;
 use super::events::{DialogState, Happened};
 use super::mi::{Method, MiError};
 use super::outcome::failure;
@@ -66,9 +65,8 @@ async fn ended(watch: &mut Watch) {
 }
 
 async fn is_there(proxy: &Proxy, callid: &CallId) -> Result<bool, CommandError> {
-    match proxy.ask(Method::Dialogs, json!({"callid": callid})).await {
-        Ok(answer) => Ok(Listed::read(&answer["Dialog"])
-            .is_some_and(|listed| listed.state != DialogState::Deleted)),
+    match proxy.dialog(callid).await {
+        Ok(listed) => Ok(listed.is_some_and(|listed| listed.state != DialogState::Deleted)),
         Err(error) if error.code() == Some(404) => Ok(false),
         Err(error) => Err(failure(proxy, Method::Dialogs, error)),
     }

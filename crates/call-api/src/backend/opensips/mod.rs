@@ -175,10 +175,7 @@ impl OpenSips {
 
     fn all_down(&self) -> CommandError {
         match self.proxies.first() {
-            Some(proxy) => {
-                let why = proxy.health().down;
-                proxy.unavailable(why.as_deref().unwrap_or("it does not answer"))
-            }
+            Some(proxy) => proxy.down(),
             None => CommandError::BackendUnavailable("no OpenSIPS is configured".to_owned()),
         }
     }
@@ -190,10 +187,7 @@ impl OpenSips {
                 Found::One { id, callid } if proxy.health().down.is_none() => {
                     return Ok((proxy, id, callid));
                 }
-                Found::One { .. } => {
-                    let why = proxy.health().down;
-                    return Err(proxy.unavailable(why.as_deref().unwrap_or("it does not answer")));
-                }
+                Found::One { .. } => return Err(proxy.down()),
                 Found::Several(ids) => {
                     return Err(CommandError::InvalidState(format!(
                         "several calls have this Call-ID; name one of {}",

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::dialogs::Dialogs;
+use super::dialogs::{Dialogs, Listed};
 use super::events::{Happened, WATCH_BOUND, Watchers};
 use super::link::{Arrival, Link};
 use super::mi::in_flight::InFlight;
@@ -147,6 +147,11 @@ impl Proxy {
         self.unavailable(&why)
     }
 
+    /// What a command is told that needs it while it is down.
+    pub(super) fn down(&self) -> CommandError {
+        self.unavailable(self.health().down.as_deref().unwrap_or("it does not answer"))
+    }
+
     pub(super) fn unavailable(&self, why: &str) -> CommandError {
         CommandError::BackendUnavailable(format!("OpenSIPS at {}: {why}", self.name))
     }
@@ -175,7 +180,7 @@ impl Proxy {
     pub(super) async fn lacks(&self) -> Vec<Method> {
         let mut lacks = Vec::new();
         for method in Method::NEEDED {
-            let answer = self.ask(method, serde_json::json!({})).await;
+            let answer = self.ask(method, json!({})).await;
             if answer.is_err_and(|error| error.code() == Some(METHOD_NOT_FOUND)) {
                 lacks.push(method);
             }
@@ -183,9 +188,15 @@ impl Proxy {
         lacks
     }
 
+    /// The dialog with this Call-ID; `None` when it cannot be read. Fails with 404 when there is none.
+    pub(super) async fn dialog(&self, callid: &CallId) -> Result<Option<Listed>, MiError> {
+        let answer = self.ask(Method::Dialogs, json!({"callid": callid})).await?;
+        Ok(Listed::read(&answer["Dialog"]))
+    }
+
     /// Whether it has a dialog with this Call-ID.
     pub(super) async fn has(&self, callid: &CallId) -> bool {
-        self.ask(Method::Dialogs, serde_json::json!({"callid": callid})).await.is_ok()
+        self.ask(Method::Dialogs, json!({"callid": callid})).await.is_ok()
     }
 
     /// The events of a Call-ID from now on.

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::dialogs::Listed;
 use super::events::{DialogState, Status};
 use super::mi::{Method, MiError};
 use super::outcome::{failure, refusal};
@@ -120,24 +119,21 @@ impl<'a> Referral<'a> {
     /// Asks the proxy what became of it.
     async fn look(&mut self, steps: &mut Vec<Step>) -> Verdict {
         if let Some(new) = self.tracker.new_callid().cloned() {
-            let state = match self.proxy.ask(Method::Dialogs, json!({"callid": new})).await {
-                Ok(answer) => Listed::read(&answer["Dialog"]).map(|listed| listed.state),
+            let state = match self.proxy.dialog(&new).await {
+                Ok(listed) => listed.map(|listed| listed.state),
                 Err(error) => (error.code() == Some(404)).then_some(DialogState::Deleted),
             };
             return state
                 .map_or(Verdict::Open, |state| self.tracker.new_dialog(new.as_str(), state));
         }
-        match self.proxy.ask(Method::Dialogs, json!({"callid": self.old})).await {
-            Ok(answer) => match Listed::read(&answer["Dialog"]) {
-                Some(listed) if listed.state == DialogState::Deleted => self.tracker.old_ended(),
-                Some(listed) if self.is_unsure && listed.transfer_leg.is_none() => {
-                    Verdict::Failed(Failure::NotSent)
-                }
-                Some(listed) => self.tracker.old_listed(&listed, steps),
-                None => Verdict::Open,
-            },
+        match self.proxy.dialog(&self.old).await {
+            Ok(Some(listed)) if listed.state == DialogState::Deleted => self.tracker.old_ended(),
+            Ok(Some(listed)) if self.is_unsure && listed.transfer_leg.is_none() => {
+                Verdict::Failed(Failure::NotSent)
+            }
+            Ok(Some(listed)) => self.tracker.old_listed(&listed, steps),
             Err(error) if error.code() == Some(404) => self.tracker.old_ended(),
-            Err(_) => Verdict::Open,
+            Ok(None) | Err(_) => Verdict::Open,
         }
     }
 }

@@ -3,7 +3,6 @@
 
 use serde_json::{Value, json};
 
-use super::dialogs::Listed;
 use super::events::{DialogState, leg};
 use super::mi::Method;
 use super::outcome::failure;
@@ -112,10 +111,9 @@ fn is_supported(mode: Mode, headers: &ExtraHeaders) -> Result<(), CommandError> 
 
 /// OpenSIPS would send a REFER to a phone that rings.
 async fn is_established(proxy: &Proxy, callid: &CallId) -> Result<(), CommandError> {
-    let method = Method::Dialogs;
-    let answer = proxy.ask(method, json!({"callid": callid})).await;
-    let answer = answer.map_err(|error| failure(proxy, method, error))?;
-    match Listed::read(&answer["Dialog"]).map(|listed| listed.state) {
+    let listed = proxy.dialog(callid).await;
+    let listed = listed.map_err(|error| failure(proxy, Method::Dialogs, error))?;
+    match listed.map(|listed| listed.state) {
         // What is over is refused later, unless another call has the same Call-ID.
         Some(DialogState::Confirmed | DialogState::Deleted) => Ok(()),
         Some(DialogState::Unconfirmed | DialogState::Early | DialogState::Answered) | None => {
