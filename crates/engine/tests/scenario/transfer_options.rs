@@ -11,7 +11,7 @@ use crate::transfer_attended::{consulting, go_on};
 use crate::transfer_blind::{calls, established};
 use crate::transfer_blind_failures::goes_on;
 use crate::world::transfers::transfer;
-use crate::world::{CALLEE, CALLER, OTHER, World, latency};
+use crate::world::{CALLEE, CALLER, Fate, OTHER, World, latency};
 use crate::{delaying, is_request, is_response, losing, play};
 
 /// How long the clients here wait: less than the engine itself would, in every phase.
@@ -167,6 +167,29 @@ fn a_transfer_that_waits_only_for_those_it_released_has_succeeded() {
     }
 }
 
+#[test]
+fn a_client_is_not_kept_waiting_because_an_earlier_wait_would_have_ended_first() {
+    play(|w| {
+        let (first, second) = consulting(w);
+        // The party may take 20 s for the target's offer and takes 10; then nobody who is released
+        // leaves, which may take 32 s more.
+        w.network = Box::new(|from, _, message| {
+            if is_response(message, 200, Method::Bye) {
+                return Fate::Lost;
+            }
+            let is_late = from == 1 && is_response(message, 200, Method::Invite);
+            Fate::Arrives(Duration::from_secs(if is_late { 10 } else { 0 }))
+        });
+        let to = Target::Party { call_id: second, side: Side::Callee, uri: None };
+        let request = transfer(&first, Side::Caller, to, Mode::Bridge);
+        let command = ends_after(w, request, 25_000);
+        assert!(matches!(w.done[&command], Ok(Some(_))), "{}", w.ladder);
+        w.network = latency(0);
+        w.run_for(Duration::from_secs(60));
+        w.hang_up(OTHER);
+    });
+}
+
 /// Sends the command, and sees it fail when the client's time is over: not before, not later.
 fn gives_up(w: &mut World, request: TransferRequest, what: &str) {
     let command = ends_in_time(w, request);
@@ -184,10 +207,15 @@ fn succeeds_at_last(w: &mut World, request: TransferRequest) {
     w.run_for(Duration::from_secs(60));
 }
 
-fn ends_in_time(w: &mut World, mut request: TransferRequest) -> CommandId {
-    request.timeout = Some(Duration::from_millis(PATIENCE));
+fn ends_in_time(w: &mut World, request: TransferRequest) -> CommandId {
+    ends_after(w, request, PATIENCE)
+}
+
+/// The command ends when the time of its client is over, in milliseconds, and not before.
+fn ends_after(w: &mut World, mut request: TransferRequest, patience: u64) -> CommandId {
+    request.timeout = Some(Duration::from_millis(patience));
     let command = w.transfer(request);
-    w.run_for(Duration::from_millis(PATIENCE - 1));
+    w.run_for(Duration::from_millis(patience - 1));
     assert!(!w.done.contains_key(&command), "too early\n{}", w.ladder);
     w.run_for(Duration::from_millis(1));
     assert!(w.done.contains_key(&command), "too late\n{}", w.ladder);

@@ -425,10 +425,10 @@ impl Engine {
         legs: Vec<LegId>,
         calls: Vec<CallKey>,
     ) {
-        let Some(transfer) = self.transfers.get_mut(&key) else { return };
-        transfer.phase = Phase::Releasing { legs: legs.clone(), calls: calls.clone(), made };
-        transfer.deadline = None;
-        if let AskedBy::Phone(leg) = transfer.asked_by {
+        let phase = Phase::Releasing { legs: legs.clone(), calls: calls.clone(), made };
+        self.set_phase(key, phase, None);
+        let asked_by = self.transfers.get(&key).map(|transfer| transfer.asked_by);
+        if let Some(AskedBy::Phone(leg)) = asked_by {
             self.ua.notify(now, leg, Some(200), true);
         }
         for leg in legs {
