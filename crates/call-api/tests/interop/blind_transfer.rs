@@ -129,7 +129,7 @@ with_both_phones! {
     }
 }
 
-fn transfer_of(leg: &str, call: &str, to: &impl Phone, mode: &str) -> Value {
+pub(crate) fn transfer_of(leg: &str, call: &str, to: &impl Phone, mode: &str) -> Value {
     json!({"callid": call, "leg": leg, "destination": to.uri(), "mode": mode})
 }
 

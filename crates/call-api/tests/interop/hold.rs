@@ -3,9 +3,12 @@
 use serde_json::json;
 
 use crate::established::Established;
-use crate::phone::{talk, with_each_phone};
+use crate::lab::{Tool, can_use};
+use crate::phone::{Phone as _, talk, with_each_phone};
+use crate::pjsip::Pjsip;
 
 const INVALID_STATE: i64 = -32_004;
+const SIP_FAILURE: i64 = -32_020;
 
 with_each_phone! {
     async fn each_party_is_held_and_taken_back<P>() {
@@ -65,4 +68,23 @@ with_each_phone! {
         alice.comes_to(&call, "sendrecv").await;
         talk(&mut alice, &mut bob, &call, '1').await;
     }
+}
+
+#[tokio::test]
+async fn a_phone_that_refuses_a_hold_stays_as_it_was_and_so_does_the_other_one() {
+    if !can_use(&[Tool::Pjsip]) {
+        return;
+    }
+    let Established { mut client, mut alice, mut bob, call, _server, .. } =
+        Established::<Pjsip>::start().await;
+    bob.refuse_offers().await;
+    for params in [json!({"callid": call, "leg": "callee"}), json!({"callid": call})] {
+        let hold = client.run("CallHold", params).await;
+        let failure = json!({"kind": "sip_failure", "origin": "callee", "sip_code": 488});
+        hold.expect_error(SIP_FAILURE, failure);
+        alice.comes_to(&call, "sendrecv").await;
+        bob.comes_to(&call, "sendrecv").await;
+    }
+    talk(&mut alice, &mut bob, &call, '1').await;
+    assert_eq!((alice.calls().await, bob.calls().await), (1, 1));
 }

@@ -30,6 +30,8 @@ pub(crate) enum Tool {
     Baresip,
     /// PJSIP's Python binding.
     Pjsip,
+    /// SIP.js, in Node.js.
+    SipJs,
     /// The traffic generator `sipp`, 3.6 or later.
     Sipp,
 }
@@ -39,6 +41,7 @@ impl Tool {
         match self {
             Self::Baresip => "baresip",
             Self::Pjsip => "PJSIP",
+            Self::SipJs => "SIP.js",
             Self::Sipp => "sipp",
         }
     }
@@ -46,6 +49,7 @@ impl Tool {
     fn is_installed(self) -> bool {
         match self {
             Self::Pjsip => pjsip_python().is_file(),
+            Self::SipJs => sipjs().is_file(),
             Self::Baresip | Self::Sipp => {
                 let path = env::var_os("PATH").unwrap_or_default();
                 env::split_paths(&path).any(|directory| directory.join(self.name()).is_file())
@@ -57,6 +61,11 @@ impl Tool {
 /// The Python that has PJSIP's binding, where `make tools` puts it.
 pub(crate) fn pjsip_python() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.lab/pjsip/bin/python3")
+}
+
+/// The package that depends on SIP.js, where `make tools` puts it.
+pub(crate) fn sipjs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.lab/sipjs/package.json")
 }
 
 /// Whether this machine can run a test that needs `tools`.

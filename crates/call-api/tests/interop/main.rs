@@ -1,4 +1,4 @@
-//! Call API against phones that nobody here wrote: baresip, PJSIP and sipp, over real sockets on
+//! Call API against phones that nobody here wrote: baresip, PJSIP, SIP.js and sipp, over real sockets on
 //! loopback.
 //!
 //! Scenario and simulation tests prove the engine in virtual time, against peers that share its
@@ -19,12 +19,15 @@ mod examples;
 mod flows;
 mod hold;
 mod lab;
+mod lost_notifies;
 mod opensips;
 mod phone;
 mod phone_transfer;
 mod phones_alone;
 mod pjsip;
 mod registered;
+mod remote;
 mod server;
+mod sipjs;
 mod sipp;
 mod standing_calls;

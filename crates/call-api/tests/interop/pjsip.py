@@ -79,6 +79,10 @@ class Call(pj.Call):
         self.tell("replaced", by=call.getInfo().callIdString)
         prm.newCall = call
 
+    def onCallRxOffer(self, prm):
+        if self.phone.refuses_offers:
+            prm.statusCode = 488
+
     def onDtmfDigit(self, prm):
         self.tell("digit", digit=prm.digit)
 
@@ -113,6 +117,7 @@ class Phone:
         self.options = options
         self.made = []
         self.calls = {}
+        self.refuses_offers = False
         self.endpoint = endpoint(options)
         self.account = Account(self)
         self.account.create(account_settings(options))
@@ -124,6 +129,9 @@ class Phone:
         """Does what a user does at the phone; returns what there is to say."""
         if command == "calls":
             return len(self.calls)
+        if command == "refuse_offers":
+            self.refuses_offers = True
+            return None
         if command == "dial":
             call = Call(self)
             call.makeCall(more["to"], parameters())

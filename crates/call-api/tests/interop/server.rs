@@ -23,7 +23,14 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server on ports of its own and returns when it is healthy.
     pub(crate) async fn start() -> Self {
-        Self::start_with_users(&[], Algorithm::Md5).await
+        Self::start_with("").await
+    }
+
+    /// The same, with these settings beside.
+    pub(crate) async fn start_with(settings: &str) -> Self {
+        let ports = Ports::take();
+        let settings = format!("sip:\n  listen: udp:127.0.0.1:{}\n{settings}", ports.sip);
+        Self::start_in(Home::new("call-api", &["output"]), ports, &settings).await
     }
 
     /// The same, with users that have these names and passwords, when there are any; their phones
