@@ -124,6 +124,8 @@ pub struct Log {
 pub struct Keep {
     /// The directory on disk; without one they are kept in memory, and lost with the server.
     pub directory: Option<PathBuf>,
+    /// How much memory the last events may take, about, in bytes; some 3 KiB for each call.
+    pub memory_bytes: usize,
     /// Older events are dropped.
     pub max_age: Duration,
     /// The oldest events beyond this are dropped. Counted as JSON; the file is about a third larger.
@@ -202,7 +204,12 @@ impl Default for Log {
 
 impl Default for Keep {
     fn default() -> Self {
-        Self { directory: None, max_age: Duration::from_secs(24 * 3600), max_bytes: 256 << 20 }
+        Self {
+            directory: None,
+            memory_bytes: 16 << 20,
+            max_age: Duration::from_secs(24 * 3600),
+            max_bytes: 256 << 20,
+        }
     }
 }
 

@@ -92,7 +92,7 @@ fn the_documented_bound_of_subscriptions_is_the_servers() {
     let bound = Limits::default().subscriptions;
     assert!(manual.contains(&format!("up to {bound} subscriptions")));
     let promises = section(&read("docs/api.md"), "## What a client can rely on");
-    assert!(promises.contains(&format!("the last {} MiB", journal::CAPACITY >> 20)));
+    assert!(promises.contains(&format!("the last {} MiB", Keep::default().memory_bytes >> 20)));
     let (bytes, patience) = (Keep::default().max_bytes >> 20, journal::PATIENCE.as_secs());
     assert!(promises.contains(&format!("({bytes} MiB,")));
     assert!(promises.contains(&format!("more than {patience} seconds")));

@@ -48,6 +48,11 @@ impl<K: Copy + Ord> Deadlines<K> {
             self.sweep_at = SWEPT_FROM.max(2 * self.heap.len());
             self.heap.shrink_to(self.sweep_at);
         }
+        // After a rush there is room, and a bound, for many that will not come.
+        if self.heap.capacity() > 8 * SWEPT_FROM.max(self.heap.len()) {
+            self.sweep_at = SWEPT_FROM.max(2 * self.heap.len());
+            self.heap.shrink_to(self.sweep_at);
+        }
         while let Some(&Reverse((at, key))) = self.heap.peek() {
             if current(key) == Some(at) {
                 return Some(at);
@@ -89,6 +94,20 @@ mod tests {
             most = most.max(deadlines.heap.len());
         }
         assert!(most <= 202, "{most} entries for 101 calls");
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the one real instant: all others are offsets")]
+    fn the_memory_of_a_rush_is_given_back() {
+        let start = Instant::now();
+        let at = |key: u64| start + Duration::from_millis(key);
+        let mut deadlines = Deadlines::new();
+        (0..100_000).for_each(|key| deadlines.set(at(key), key));
+        for key in 0..100_000 {
+            assert_eq!(deadlines.expired(at(100_000), |key| Some(at(key))), Some(key));
+        }
+        assert_eq!(deadlines.next(|key| Some(at(key))), None);
+        assert!(deadlines.heap.capacity() <= 8 * SWEPT_FROM);
     }
 
     #[test]

@@ -213,6 +213,17 @@ pub(super) const KEYS: &[Key] = &[
         show: |config| shown(config.journal.directory.as_ref()),
     },
     Key {
+        path: "journal.memory_bytes",
+        doc: "About how much memory the last events take. Without a directory a client that comes back misses nothing that is among them.",
+        expected: "a number from 65536 to 17179869184",
+        set: |config, value| {
+            let bytes = value.parse().ok().filter(|bytes| (1 << 16..=1 << 34).contains(bytes))?;
+            config.journal.memory_bytes = bytes;
+            Some(())
+        },
+        show: |config| config.journal.memory_bytes.to_string(),
+    },
+    Key {
         path: "journal.max_age_seconds",
         doc: "Events in the directory are dropped when they are older than this.",
         expected: "a number from 60 to 31536000",

@@ -1,8 +1,7 @@
 //! Many calls at once, placed by sipp, through the built server, with commands on them meanwhile.
 //!
 //! However many there are, each command ends as its phones made it end, no phone sees a message that
-//! it did not expect, and nothing is left: no call, and no memory that the next calls would not use
-//! again. `make load` runs it in the size that is worth measuring and shows what it measured; among
+//! it did not expect, and nothing is left: no call, and no memory. `make load` runs it in the size that is worth measuring and shows what it measured; among
 //! the other tests it is small. Times are reported and never asserted: they are the machine's.
 
 #[path = "../interop/client.rs"]
@@ -31,12 +30,16 @@ use crate::phones::Phones;
 use crate::process::{cpu_time, drops, memory};
 use crate::server::Server;
 
-/// How long a transaction may outlive its call (RFC 3261 timers H and J, 64·T1), and a little more.
-const LINGER: Duration = Duration::from_secs(34);
+/// How long a transaction may outlive its call (RFC 3261 timers H and J, 64·T1), how long the allocator
+/// keeps what is free before it gives it back, and a little more.
+const LINGER: Duration = Duration::from_secs(32 + 10 + 4);
 
-/// What a round may leave behind in memory that the round before did not: the allocator puts things
-/// elsewhere each time. A kilobyte that each call leaves would be more.
-const MEMORY_SLACK: f64 = 0.1;
+/// Memory for the last events, in bytes: little, so that what calls leave behind would show beside it.
+const JOURNAL: usize = 1 << 20;
+
+/// Memory that may be left beside what there was before the first call, in kB: that journal, the commands that
+/// are remembered for retries, and the threads' stacks and caches. A kilobyte that each call leaves would be more.
+const RESIDUE: u64 = 16 << 10;
 
 /// How much there is to do.
 struct Size {
@@ -46,7 +49,7 @@ struct Size {
     commands: usize,
     /// Calls placed in a second.
     rate: usize,
-    /// How often it is done to the same server. From the second round on memory must not grow.
+    /// How often it is done to the same server. With more than one, memory must come back after each.
     rounds: usize,
 }
 
@@ -78,21 +81,24 @@ async fn many_calls_with_commands_on_them_leave_nothing_behind() {
         return;
     }
     let size = Size::from_environment();
-    let server = Server::start().await;
-    let mut resident = vec![memory(server.process(), "VmRSS")];
+    let server = Server::start_with(&format!("journal:\n  memory_bytes: {JOURNAL}\n")).await;
+    let own_memory = || memory(server.process(), "RssAnon");
+    let mut resident = vec![own_memory()];
     for round in 1..=size.rounds {
         tell(&format!("round {round}: {} calls, {} a second", size.calls, size.rate));
         play(&server, &size).await;
         if size.rounds > 1 {
             sleep(LINGER).await;
         }
-        resident.push(memory(server.process(), "VmRSS"));
+        resident.push(own_memory());
     }
     let peak = memory(server.process(), "VmHWM");
-    tell(&format!("memory: {resident:?} kB before and after each round, {peak} kB at its peak"));
-    if let [.., before, after] = resident[1..] {
-        let growth = (after as f64 - before as f64) / before as f64;
-        assert!(growth <= MEMORY_SLACK, "the last round left {before} -> {after} kB");
+    tell(&format!(
+        "memory of its own: {resident:?} kB before and after each round; with the program {peak} kB at its peak"
+    ));
+    if size.rounds > 1 {
+        let most = resident[0] + RESIDUE;
+        assert!(resident.iter().all(|each| *each <= most), "it did not come back: {resident:?} kB");
     }
     assert_eq!(server.terminate().await.code(), Some(0));
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 /// Ticks in a second of `/proc/PID/stat`: what `sysconf(_SC_CLK_TCK)` is on every Linux.
 const TICKS: u64 = 100;
 
-/// A line of `/proc/PID/status`, in kB: `VmRSS` is what is resident, `VmHWM` the most that ever was.
+/// A line of `/proc/PID/status`, in kB: `RssAnon` is what it has beside files, `VmHWM` the most
+/// that it ever had with them.
 pub(crate) fn memory(process: u32, line: &str) -> u64 {
     let status = read(process, "status");
     let value = status.lines().find_map(|each| each.strip_prefix(line)?.strip_prefix(':'));

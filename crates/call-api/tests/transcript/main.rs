@@ -23,11 +23,11 @@ mod watching;
 use std::sync::Arc;
 
 use call_api::backend::fake::Fake;
-use call_api::config::Limits;
+use call_api::config::{Keep, Limits};
 use call_api::server::Phase;
 use call_api::server::commands::Commands;
 use call_api::server::connection::Connection;
-use call_api::server::journal::{CAPACITY, Journal};
+use call_api::server::journal::Journal;
 use call_api::server::outbox::{Outbox, Outgoing};
 use expect_test::Expect;
 use tokio::sync::watch;
@@ -59,7 +59,7 @@ impl Client {
     }
 
     fn with_limits(limits: &Limits) -> Self {
-        Self::with_journal_of(CAPACITY, limits)
+        Self::with_journal_of(Keep::default().memory_bytes, limits)
     }
 
     /// The journal of this client's server keeps so many bytes.

@@ -2,6 +2,7 @@
 //! from all of them.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -200,6 +201,8 @@ impl Book {
         if change == CallChange::Ended {
             self.calls.remove(&record.call.id);
             self.forget_names(&record.call);
+            give_back(&mut self.calls);
+            give_back(&mut self.by_callid);
         } else {
             self.calls.insert(record.call.id.clone(), Arc::clone(&record));
         }
@@ -221,5 +224,14 @@ impl Book {
                 }
             }
         }
+    }
+}
+
+/// Gives memory back when a table is mostly empty: there were more calls than there are. By so much
+/// that an entry is moved a bounded number of times.
+fn give_back<K: Eq + Hash, V>(table: &mut HashMap<K, V>) {
+    const ROOM: usize = 64;
+    if table.capacity() > ROOM.max(8 * table.len()) {
+        table.shrink_to(2 * table.len());
     }
 }

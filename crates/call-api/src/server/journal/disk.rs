@@ -15,8 +15,8 @@ use tokio::sync::Semaphore;
 
 use super::book::Book;
 use super::record::{Begun, CallRecord, Chunk, Notice, Progress, Record};
-use super::store::{self, Left, Store, Writer};
-use super::{Broken, CAPACITY, Journal};
+use super::store::{self, Left, Store, Writer, random_id};
+use super::{Broken, Journal};
 use crate::api::call::{EndedBy, Ending, Stage};
 use crate::api::{
     CallChange, CallEvent, CommandError, Filter, RegistrationChange, RegistrationEvent,
@@ -51,16 +51,17 @@ impl Journal {
     /// When the directory cannot be used; the error says why, and what to do.
     pub async fn start(keep: &Keep) -> io::Result<Arc<Self>> {
         let Some(directory) = keep.directory.clone() else {
-            return Ok(Arc::new(Self::default()));
+            return Ok(Arc::new(Self::new(random_id(), keep.memory_bytes)));
         };
-        let (path, keep, began) = (directory.clone(), keep.clone(), Instant::now());
+        let (path, capacity, began) = (directory.clone(), keep.memory_bytes, Instant::now());
+        let keep = keep.clone();
         let opened = tokio::task::spawn_blocking(move || store::open(&path, keep)).await;
         let (writer, left) = opened.map_err(|_| {
             let message = "journal.directory: the file is damaged: move it away to begin a new one";
             io::Error::new(io::ErrorKind::InvalidData, message)
         })??;
         tracing::info!(?directory, events = left.last - left.dropped, took = ?began.elapsed(), "journal read and checked");
-        let journal = Self::go_on(directory, CAPACITY, writer, left).await?;
+        let journal = Self::go_on(directory, capacity, writer, left).await?;
         match journal.broken.get() {
             None => Ok(journal),
             Some(_) => Err(io::Error::other("journal.directory cannot be written: see the log")),
@@ -194,7 +195,7 @@ impl Journal {
     /// new.
     fn go_on_in_memory(&self, why: &str) -> bool {
         let mut book = self.book();
-        let broken = Broken { id: store::random_id(), after: book.settled };
+        let broken = Broken { id: random_id(), after: book.settled };
         if self.broken.set(broken).is_err() {
             return false;
         }

@@ -38,9 +38,6 @@ use crate::api::{
 use crate::backend::EventSink;
 use crate::config::Keep;
 
-/// Bytes of events that are kept in memory, about: those of some 5,000 calls.
-pub const CAPACITY: usize = 16 << 20;
-
 /// Bytes of events that may wait for the disk beside those. One that is further behind has failed.
 const BACKLOG: usize = 64 << 20;
 
@@ -135,7 +132,7 @@ pub enum Found {
 impl Default for Journal {
     /// A journal in memory whose cursors no other run of the server gives.
     fn default() -> Self {
-        Self::new(store::random_id(), CAPACITY)
+        Self::new(store::random_id(), Keep::default().memory_bytes)
     }
 }
 

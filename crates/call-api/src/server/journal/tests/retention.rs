@@ -9,7 +9,7 @@ use crate::server::retries::RETENTION;
 fn begin(max_age: u64, max_bytes: u64) -> Writer {
     let database = Builder::new().create_with_backend(InMemoryBackend::new()).unwrap();
     let max_age = Duration::from_secs(max_age);
-    Writer::begin(database, Keep { directory: None, max_age, max_bytes }).unwrap().0
+    Writer::begin(database, Keep { max_age, max_bytes, ..Keep::default() }).unwrap().0
 }
 
 /// The time of a test, in seconds.
