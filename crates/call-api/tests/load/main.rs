@@ -1,8 +1,9 @@
 //! Many calls at once, placed by sipp, through the built server, with commands on them meanwhile.
 //!
 //! However many there are, each command ends as its phones made it end, no phone sees a message that
-//! it did not expect, and nothing is left: no call, and no memory. `make load` runs it in the size that is worth measuring and shows what it measured; among
-//! the other tests it is small. Times are reported and never asserted: they are the machine's.
+//! it did not expect, and nothing is left: no call, and no memory. `make load` runs it in the size that
+//! is worth measuring and shows what it measured; among the other tests it is small. Times are reported
+//! and never asserted: they are the machine's.
 
 #[path = "../interop/client.rs"]
 #[allow(dead_code, reason = "each test binary uses its part")]
