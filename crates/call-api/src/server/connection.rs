@@ -50,6 +50,15 @@ pub struct Connection {
     spoke: AtomicBool,
 }
 
+/// What became of one message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Handled {
+    /// It got a reply, which is in the queue.
+    pub(super) replied: bool,
+    /// A command or a subscription of it says more.
+    pub(super) goes_on: bool,
+}
+
 /// A command that was admitted and not begun.
 pub(super) struct Start {
     principal: Principal,
@@ -90,6 +99,11 @@ impl Connection {
     /// Handles one message: replies, then begins the commands that it started. Needs a tokio
     /// runtime.
     pub fn receive(&self, text: &str) {
+        self.handle(text);
+    }
+
+    /// Does the same, and says what became of it.
+    pub(super) fn handle(&self, text: &str) -> Handled {
         self.spoke.store(true, Ordering::Relaxed);
         let mut begun = Begun::default();
         let reply = match jsonrpc::parse(text, self.commands.limits.json_depth) {
@@ -99,6 +113,10 @@ impl Connection {
                     requests.into_iter().filter_map(|r| self.answer(r, &mut begun)).collect();
                 (!replies.is_empty()).then(|| format!("[{}]", replies.join(",")))
             }
+        };
+        let handled = Handled {
+            replied: reply.is_some(),
+            goes_on: !begun.starts.is_empty() || !begun.subscriptions.is_empty(),
         };
         if let Some(reply) = reply {
             let number = self.commands.journal.last();
@@ -118,6 +136,13 @@ impl Connection {
                 live(Arc::clone(&self.commands), start, self.outbox.clone()).instrument(span),
             );
         }
+        handled
+    }
+
+    /// Lets go of the queue, for a client that sends no more: it ends after the last that its commands
+    /// and subscriptions say. The latter go on as long as what is returned is kept.
+    pub(super) fn into_subscriptions(self) -> Mutex<Subscriptions> {
+        self.subscriptions
     }
 
     /// The reply to one request, unless it is a notification.
