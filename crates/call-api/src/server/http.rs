@@ -33,6 +33,9 @@ use crate::config::Limits;
 /// How long a browser may remember that a page of another origin may send requests.
 const PREFLIGHT: Duration = Duration::from_secs(600);
 
+/// Messages that wait outside the queue for the socket.
+const AHEAD: usize = 1;
+
 /// How a client wants to be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
@@ -134,7 +137,7 @@ async fn answer(
         let reply = reply.text().to_owned() + "\n";
         return ([(CONTENT_TYPE, Form::Reply.media_type())], reply).into_response();
     }
-    let (body, mut chunks) = mpsc::channel(1);
+    let (body, mut chunks) = mpsc::channel(AHEAD);
     let stream = Stream { form, messages, overflowed, _subscriptions: subscriptions, body };
     let server = Arc::clone(server);
     let streamed = async move {
