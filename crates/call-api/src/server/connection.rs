@@ -19,7 +19,7 @@ use tracing::Instrument;
 
 use super::access::Principal;
 use super::audit;
-use super::commands::{Admission, Commands, Phase, Slot};
+use super::commands::{Admission, Commands, FORGETFUL, Phase, Slot};
 use super::dialect::{self, Mark, Started};
 use super::journal::Notice;
 use super::outbox::Outbox;
@@ -238,7 +238,8 @@ async fn live(commands: Arc<Commands>, start: Start, outbox: Outbox) {
     tracing::info!("started");
     let deadline = Instant::now() + invocation.command.timeout().unwrap_or(default_timeout) + GRACE;
     let mut phase = commands.phase.clone();
-    let (mut running, mut events) = run(&commands, invocation, slot.clone());
+    let forgotten = invocation.cmd_id.is_some() && journal.is_lost(begun);
+    let (mut running, mut events) = run(&commands, invocation, slot.clone(), forgotten);
     let outcome = loop {
         tokio::select! {
             biased;
@@ -289,11 +290,13 @@ async fn given_up(running: JoinHandle<Result<Done, CommandError>>) -> Result<Don
     }
 }
 
-/// Begins a command in a task of its own, so that a panic stays there.
+/// Begins a command in a task of its own, so that a panic stays there. Not one that is `forgotten`: the
+/// disk failed between its admission and now.
 fn run(
     commands: &Commands,
     invocation: Invocation,
     slot: Slot,
+    forgotten: bool,
 ) -> (JoinHandle<Result<Done, CommandError>>, mpsc::Receiver<Event>) {
     let (progress, events) = Progress::channel();
     let backend = Arc::clone(&commands.backend);
@@ -301,6 +304,9 @@ fn run(
         // Held here, too: a backend that does not return keeps its slot, so such tasks have a
         // bound.
         let _slot = slot;
+        if forgotten {
+            return Err(CommandError::BackendUnavailable(FORGETFUL.to_owned()));
+        }
         backend.run(invocation.command, progress).await
     };
     (tokio::spawn(task.in_current_span()), events)
