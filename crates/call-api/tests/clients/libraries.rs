@@ -28,14 +28,14 @@ Subscribe CALL_ANSWER CALL_END CALL_ENDING CALL_ESTABLISHED CALL_HOLD CALL_RINGI
 ";
 
 /// The demo: a server with three phones, in a process of its own, until it is dropped.
-struct Demo {
+pub(crate) struct Demo {
     /// Where clients connect, and the phones' URIs.
-    args: Vec<String>,
+    pub(crate) args: Vec<String>,
     _process: Child,
 }
 
 impl Demo {
-    async fn start(directory: &Path) -> Self {
+    pub(crate) async fn start(directory: &Path) -> Self {
         let config = directory.join("call-api.yml");
         let yaml = "ws_server:\n  host: 127.0.0.1\n  port: 0\nsip:\n  listen: udp:127.0.0.1:0\n";
         std::fs::write(&config, yaml).unwrap();
@@ -66,7 +66,7 @@ impl Demo {
     }
 }
 
-async fn output(command: &mut Command) -> Output {
+pub(crate) async fn output(command: &mut Command) -> Output {
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
     timeout(DEADLINE, output).await.expect("an end in time").unwrap()
 }

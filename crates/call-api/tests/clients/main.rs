@@ -1,5 +1,5 @@
 //! Clients that nobody here wrote: JSON-RPC libraries from npm and PyPI, as they are, and a browser
-//! with its own idea of who may connect.
+//! with its own idea of who may connect; and `curl`, as the documentation has it.
 //!
 //! `make tools` installs them. Where one is missing the test is skipped aloud, and with `CI` set it
 //! fails.
@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod browser;
+mod document;
 mod libraries;
 
 use std::env;
