@@ -4,9 +4,10 @@ SEED ?= 1
 CALLS ?= 10000
 COMMANDS ?= 1000
 RATE ?= 250
+PYTHON2 ?= python2.7
 
 .DEFAULT_GOAL := help
-.PHONY: help check tools format lint test doc dependencies bench-build bench bless sim-long sim soak load demo
+.PHONY: help check tools format lint test doc dependencies bench-build bench bless sim-long sim soak load autobahn demo
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -21,7 +22,7 @@ check: ## everything below that can fail, in this order, up to the first failure
 	$(MAKE) dependencies
 	$(MAKE) bench-build
 
-tools: ## install the phones that the tests call, when they are missing (Debian, Ubuntu)
+tools: ## install the phones, clients and browser of the tests, when they are missing (Debian, Ubuntu)
 	scripts/install-tools
 
 format: ## is the code formatted?
@@ -60,6 +61,9 @@ soak: ## the journal under fire, in large: kills, cut sockets, a crowd; prints w
 load: ## twice 10,000 calls by sipp, with commands on them: make load CALLS=10000 COMMANDS=1000 RATE=250
 	LOAD_CALLS=$(CALLS) LOAD_COMMANDS=$(COMMANDS) LOAD_RATE=$(RATE) LOAD_ROUNDS=2 CALL_API_LOG_LEVEL=INFO \
 		cargo test --release -p call-api --test load
+
+autobahn: ## the Autobahn suite for WebSockets, by a Python 2.7: make autobahn PYTHON2=python2.7
+	PYTHON2=$(PYTHON2) scripts/autobahn
 
 demo: ## a call between software phones on this machine, and what a client reads of it
 	cargo run --release -- demo

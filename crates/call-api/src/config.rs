@@ -153,7 +153,7 @@ pub struct Limits {
     pub json_depth: u32,
     /// What may wait to be sent to one client, in bytes. Beyond it the client is disconnected.
     pub queue_bytes: usize,
-    /// How long a client may take for the TLS handshake, and then for the head of a request.
+    /// How long a client may take for the TLS handshake, and then for the head and for the body of a request.
     pub handshake: Duration,
     /// How long a client may have no business here: no command that runs, no subscription, no request.
     /// `None` is for ever.

@@ -41,7 +41,8 @@ pub enum ErrorKind {
     Timeout,
     /// This backend cannot do it.
     Unsupported,
-    /// The proxy does not answer.
+    /// The proxy does not answer; or the journal's disk has failed, for a command whose cmd_id must be
+    /// remembered.
     BackendUnavailable,
     /// The server is shutting down.
     Draining,
@@ -74,12 +75,7 @@ impl ErrorKind {
     /// Those that a request can be refused with.
     pub fn of_requests() -> impl Iterator<Item = Self> {
         let kinds = Self::TABLE.into_iter().map(|(kind, ..)| kind);
-        kinds.filter(|kind| {
-            !matches!(
-                kind,
-                Self::Timeout | Self::Unsupported | Self::BackendUnavailable | Self::SipFailure
-            )
-        })
+        kinds.filter(|kind| !matches!(kind, Self::Timeout | Self::Unsupported | Self::SipFailure))
     }
 
     /// The JSON-RPC error code.
@@ -189,7 +185,7 @@ pub enum CommandError {
     },
     /// The backend cannot do this.
     Unsupported(String),
-    /// The proxy behind the backend cannot be reached.
+    /// The proxy behind the backend cannot be reached, or the disk that is to remember the command.
     BackendUnavailable(String),
     /// The server shuts down before the command could finish.
     Draining,

@@ -318,7 +318,7 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         path: "limits.handshake_seconds",
-        doc: "How long a client may take for the TLS handshake, and then for the head of a request.",
+        doc: "How long a client may take for the TLS handshake, and then for the head and for the body of a request.",
         expected: "a number from 1 to 3600",
         set: |config, value| seconds(value).map(|time| config.limits.handshake = time),
         show: |config| config.limits.handshake.as_secs().to_string(),

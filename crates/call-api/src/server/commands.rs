@@ -18,6 +18,11 @@ use crate::api::{CallId, Command, CommandId, ErrorKind, Invocation, RequestError
 use crate::backend::Backend;
 use crate::config::Limits;
 
+/// Why a command with a `cmd_id` of its own does not begin when the journal's disk has failed: after a
+/// restart a retry of it would be taken for another command.
+pub(super) const FORGETFUL: &str = "the journal's disk has failed, so after a restart this cmd_id would be \
+     forgotten and a retry start the command again; without a cmd_id it is started";
+
 /// How far the server is on its way from start to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
@@ -100,7 +105,8 @@ impl Commands {
 
     /// Decides whether a valid request is started; `place` is one among the running commands of its
     /// connection. A retry is one whatever has changed since: rights, calls, limits. Fails with
-    /// [`ErrorKind::Conflict`], [`ErrorKind::RateLimited`] or [`ErrorKind::Draining`], and as
+    /// [`ErrorKind::Conflict`], [`ErrorKind::RateLimited`] or [`ErrorKind::Draining`], with
+    /// [`ErrorKind::BackendUnavailable`] when its `cmd_id` could not be kept, and as
     /// [`Principal::may_command`] does.
     pub(super) fn admit(
         &self,
@@ -127,6 +133,9 @@ impl Commands {
                 ErrorKind::RateLimited,
                 "too many commands with a cmd_id of their own in the last hours",
             )),
+            Seen::Never if self.journal.has_failed() => {
+                Err(RequestError::new(ErrorKind::BackendUnavailable, FORGETFUL))
+            }
             Seen::Never => {
                 let slot = slot()?;
                 let (owner, asked) = (principal.owner(), Some(fingerprint.clone()));

@@ -19,7 +19,7 @@ use tracing::Instrument;
 
 use super::access::Principal;
 use super::audit;
-use super::commands::{Admission, Commands, Phase, Slot};
+use super::commands::{Admission, Commands, FORGETFUL, Phase, Slot};
 use super::dialect::{self, Mark, Started};
 use super::journal::Notice;
 use super::outbox::Outbox;
@@ -48,6 +48,15 @@ pub struct Connection {
     slots: Arc<Semaphore>,
     /// Whether it has sent anything lately.
     spoke: AtomicBool,
+}
+
+/// What became of one message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Handled {
+    /// It got a reply, which is in the queue.
+    pub(super) replied: bool,
+    /// A command or a subscription of it says more.
+    pub(super) goes_on: bool,
 }
 
 /// A command that was admitted and not begun.
@@ -90,6 +99,11 @@ impl Connection {
     /// Handles one message: replies, then begins the commands that it started. Needs a tokio
     /// runtime.
     pub fn receive(&self, text: &str) {
+        self.handle(text);
+    }
+
+    /// Does the same, and says what became of it.
+    pub(super) fn handle(&self, text: &str) -> Handled {
         self.spoke.store(true, Ordering::Relaxed);
         let mut begun = Begun::default();
         let reply = match jsonrpc::parse(text, self.commands.limits.json_depth) {
@@ -99,6 +113,10 @@ impl Connection {
                     requests.into_iter().filter_map(|r| self.answer(r, &mut begun)).collect();
                 (!replies.is_empty()).then(|| format!("[{}]", replies.join(",")))
             }
+        };
+        let handled = Handled {
+            replied: reply.is_some(),
+            goes_on: !begun.starts.is_empty() || !begun.subscriptions.is_empty(),
         };
         if let Some(reply) = reply {
             let number = self.commands.journal.last();
@@ -118,6 +136,13 @@ impl Connection {
                 live(Arc::clone(&self.commands), start, self.outbox.clone()).instrument(span),
             );
         }
+        handled
+    }
+
+    /// Lets go of the queue, for a client that sends no more: it ends after the last that its commands
+    /// and subscriptions say. The latter go on as long as what is returned is kept.
+    pub(super) fn into_subscriptions(self) -> Mutex<Subscriptions> {
+        self.subscriptions
     }
 
     /// The reply to one request, unless it is a notification.
@@ -213,7 +238,8 @@ async fn live(commands: Arc<Commands>, start: Start, outbox: Outbox) {
     tracing::info!("started");
     let deadline = Instant::now() + invocation.command.timeout().unwrap_or(default_timeout) + GRACE;
     let mut phase = commands.phase.clone();
-    let (mut running, mut events) = run(&commands, invocation, slot.clone());
+    let forgotten = invocation.cmd_id.is_some() && journal.is_lost(begun);
+    let (mut running, mut events) = run(&commands, invocation, slot.clone(), forgotten);
     let outcome = loop {
         tokio::select! {
             biased;
@@ -264,11 +290,13 @@ async fn given_up(running: JoinHandle<Result<Done, CommandError>>) -> Result<Don
     }
 }
 
-/// Begins a command in a task of its own, so that a panic stays there.
+/// Begins a command in a task of its own, so that a panic stays there. Not one that is `forgotten`: the
+/// disk failed between its admission and now.
 fn run(
     commands: &Commands,
     invocation: Invocation,
     slot: Slot,
+    forgotten: bool,
 ) -> (JoinHandle<Result<Done, CommandError>>, mpsc::Receiver<Event>) {
     let (progress, events) = Progress::channel();
     let backend = Arc::clone(&commands.backend);
@@ -276,6 +304,9 @@ fn run(
         // Held here, too: a backend that does not return keeps its slot, so such tasks have a
         // bound.
         let _slot = slot;
+        if forgotten {
+            return Err(CommandError::BackendUnavailable(FORGETFUL.to_owned()));
+        }
         backend.run(invocation.command, progress).await
     };
     (tokio::spawn(task.in_current_span()), events)

@@ -1,5 +1,4 @@
-//! The server: HTTP connections, the WebSocket's routes, health checks, and shutting down in good
-//! order.
+//! The server: HTTP connections, the API's routes, health checks, and shutting down in good order.
 //!
 //! [`serve`] is given its listener and the moment to stop, so tests bind port 0 and stop when they
 //! like. Shutting down goes through the [`Phase`]s: no new calls, then the running commands end,
@@ -13,6 +12,7 @@ pub mod connection;
 pub mod dialect;
 pub mod discovery;
 mod door;
+mod http;
 pub mod journal;
 mod origin;
 pub mod outbox;
@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{Request, StatusCode};
+use axum::http::{HeaderMap, Request, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -36,13 +36,17 @@ use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
 
+use crate::api::ErrorKind;
 use crate::backend::Backend;
 use crate::config::{Config, Limits, TAKEN_PATHS};
+use access::{Connected, Denied, Principal};
 use commands::Commands;
 pub use commands::Phase;
 pub use door::{Door, Listener, bind};
@@ -51,6 +55,10 @@ use tls::Tls;
 
 /// The longest head of an HTTP request, in bytes.
 const REQUEST_HEAD: usize = 32 * 1024;
+
+/// A message is read whole, to be refused in order, up to this many times the limit on messages.
+/// Beyond it the refusal goes out before the rest of the message has come in.
+const READ_WHOLE: usize = 4;
 
 /// How long commands that were given up may take to end, and then clients to leave.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -64,6 +72,36 @@ struct Server {
 }
 
 impl Server {
+    /// Who a client is, and its place among those with its token, unless it is not let in.
+    fn enter(
+        &self,
+        peer: &Peer,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<(Principal, Option<Connected>), Denied> {
+        let limits = &self.commands.limits;
+        let entered = self
+            .may_enter(headers)
+            .and_then(|()| self.door.access.enter(headers, uri, peer.address, limits));
+        entered.inspect_err(|denied| {
+            tracing::warn!(peer = %peer.address, error = %denied.error, "client refused");
+            audit::denied(peer.address, &denied.error);
+        })
+    }
+
+    /// What is asked of everybody.
+    fn may_enter(&self, headers: &HeaderMap) -> Result<(), Denied> {
+        if !origin::is_allowed(headers, &self.own_host, &self.origins) {
+            let message = "web pages of other origins may not use this API";
+            return Err(Denied::new(StatusCode::FORBIDDEN, ErrorKind::Forbidden, message));
+        }
+        if self.phase() >= Phase::Draining {
+            let message = "the server is shutting down";
+            return Err(Denied::new(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Draining, message));
+        }
+        Ok(())
+    }
+
     fn phase(&self) -> Phase {
         *self.commands.phase.borrow()
     }
@@ -141,10 +179,11 @@ async fn stop(
 
 fn router(http_path: &str, server: Arc<Server>) -> Router {
     let v1 = format!("{}/v1", http_path.trim_end_matches('/'));
+    let api = get(ws::upgrade).post(http::post).layer(http::cross_origin(&server));
     let [healthz, readyz, openrpc_json, asyncapi_json] = TAKEN_PATHS;
     Router::new()
-        .route(http_path, get(ws::upgrade))
-        .route(&v1, get(ws::upgrade))
+        .route(http_path, api.clone())
+        .route(&v1, api)
         .route(healthz, get(async || "ok\n"))
         .route(readyz, get(ready))
         .route(openrpc_json, get(openrpc))
@@ -200,10 +239,15 @@ async fn greet(stream: TcpStream, peer: Peer, app: Router, server: Arc<Server>) 
     // Messages are small and each is awaited by somebody. Fails only on a connection that is
     // already gone.
     let _ = stream.set_nodelay(true);
+    let limits = &server.commands.limits;
+    // Whoever listens to a stream in which nothing happens is asked by TCP whether it is there.
+    let every = limits.ping_interval;
+    let alive = TcpKeepalive::new().with_time(every).with_interval(every).with_retries(2);
+    let _ = SockRef::from(&stream).set_tcp_keepalive(&alive);
     let Some(acceptor) = server.door.tls.as_ref().map(Tls::acceptor) else {
         return http(stream, peer, app, &server).await;
     };
-    match timeout(server.commands.limits.handshake, acceptor.accept(stream)).await {
+    match timeout(limits.handshake, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => http(stream, peer, app, &server).await,
         Ok(Err(error)) => tracing::debug!(peer = %peer.address, %error, "TLS handshake failed"),
         Err(_) => tracing::debug!(peer = %peer.address, "TLS handshake took too long"),
@@ -211,11 +255,14 @@ async fn greet(stream: TcpStream, peer: Peer, app: Router, server: Arc<Server>) 
 }
 
 /// Serves HTTP on one connection. A WebSocket takes the connection over and goes on in its own
-/// task.
+/// task. Nobody is written to who has not read for as long as a WebSocket may.
 async fn http<S>(stream: S, peer: Peer, app: Router, server: &Server)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let limits = &server.commands.limits;
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limits.ping_interval));
     let app = TowerToHyperService::new(app);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
@@ -223,9 +270,9 @@ where
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(server.commands.limits.handshake)
+        .header_read_timeout(limits.handshake)
         .max_buf_size(REQUEST_HEAD)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service)
         .with_upgrades();
     tokio::pin!(connection);
     // An error is the client's: it sent no HTTP, or left.

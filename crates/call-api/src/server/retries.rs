@@ -3,7 +3,7 @@
 //! An id is remembered for [`RETENTION`] after its command was started. A request that names it
 //! again is a retry when method and parameters are the same, else a conflict. Shared by all
 //! connections: the retry usually comes over a new one. The journal keeps the ids, too, so that they
-//! are remembered after a restart.
+//! are remembered after a restart; when its disk has failed no further ids are taken.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::http::header::{CONNECTION, UPGRADE};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{SplitSink, SplitStream};
@@ -21,19 +23,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_tungstenite::tungstenite::Error as WsError;
 use tracing::Instrument;
 
-use super::access::{Denied, Principal, SUBPROTOCOL};
+use super::access::{Principal, SUBPROTOCOL};
 use super::connection::Connection;
 use super::outbox::{self, Outbox, Outgoing};
-use super::{Peer, Phase, Server, audit, origin};
-use crate::api::ErrorKind;
+use super::{Peer, READ_WHOLE, Server, audit};
 use crate::config::Limits;
 
 /// How long a client may take to answer a close frame.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// A frame is read whole, to be refused in order, up to this many times the limit on messages.
-/// Beyond it the close frame goes out before the rest of the frame has come in.
-const READ_WHOLE: usize = 4;
 
 /// Why a socket ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,18 +61,18 @@ pub(super) async fn upgrade(
     Extension(peer): Extension<Peer>,
     uri: Uri,
     headers: HeaderMap,
-    upgrade: WebSocketUpgrade,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    if let Err(denied) = may_connect(&server, &headers) {
-        return refuse(&peer, denied);
-    }
-    let limits = &server.commands.limits;
-    let entered = server.door.access.enter(&headers, &uri, peer.address, limits);
-    let (principal, place) = match entered {
-        Ok(entered) => entered,
-        Err(denied) => return refuse(&peer, denied),
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(_) if !headers.contains_key(UPGRADE) => return no_upgrade(),
+        Err(rejection) => return rejection.into_response(),
     };
-    let read_at_most = limits.message_bytes * READ_WHOLE;
+    let (principal, place) = match server.enter(&peer, &uri, &headers) {
+        Ok(entered) => entered,
+        Err(denied) => return denied.into_response(),
+    };
+    let read_at_most = server.commands.limits.message_bytes * READ_WHOLE;
     let upgrade = upgrade.max_message_size(read_at_most).max_frame_size(read_at_most);
     upgrade.protocols([SUBPROTOCOL]).on_upgrade(move |socket| {
         let span = tracing::info_span!("connection", peer = %peer.address);
@@ -89,23 +86,11 @@ pub(super) async fn upgrade(
     })
 }
 
-/// What is asked of everybody.
-fn may_connect(server: &Server, headers: &HeaderMap) -> Result<(), Denied> {
-    if !origin::is_allowed(headers, &server.own_host, &server.origins) {
-        let message = "web pages of other origins may not use this API";
-        return Err(Denied::new(StatusCode::FORBIDDEN, ErrorKind::Forbidden, message));
-    }
-    if server.phase() >= Phase::Draining {
-        let message = "the server is shutting down";
-        return Err(Denied::new(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Draining, message));
-    }
-    Ok(())
-}
-
-fn refuse(peer: &Peer, denied: Denied) -> Response {
-    tracing::warn!(peer = %peer.address, error = %denied.error, "connection refused");
-    audit::denied(peer.address, &denied.error);
-    denied.into_response()
+/// To somebody who has a look with a browser, most likely.
+fn no_upgrade() -> Response {
+    let text = "a WebSocket, or POST a JSON-RPC 2.0 request\n";
+    (StatusCode::UPGRADE_REQUIRED, [(UPGRADE, "websocket"), (CONNECTION, "upgrade")], text)
+        .into_response()
 }
 
 /// Serves one client until one side says goodbye.

@@ -1,4 +1,5 @@
-//! Clients that send anything: mutated HTTP requests and mutated WebSocket frames, seeded. Nobody gets
+//! Clients that send anything: mutated HTTP requests, `POST`s among them, and mutated WebSocket frames,
+//! seeded. Nobody gets
 //! in without a token, nothing keeps the server from serving others, and every connection ends.
 
 use tokio::task::JoinSet;
@@ -41,7 +42,7 @@ impl Chance {
     }
 }
 
-fn upgrade(address: SocketAddr, token: &str) -> String {
+pub(crate) fn upgrade(address: SocketAddr, token: &str) -> String {
     format!(
         "GET /call-api HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
@@ -147,4 +148,76 @@ async fn no_mutation_of_frames_keeps_the_server_from_serving_others() {
     let mut client = server.client().await;
     client.request("CallStart", json!({"caller": "sip:alice@h", "callee": "sip:bob@h"})).await;
     assert_eq!(client.until_ended().await, EXAMPLE_FLOW);
+}
+
+/// A few `POST`s in a row, mutated. The last one ends the connection, if it is read as such.
+fn posts(seed: u64, address: SocketAddr, token: &str, requests: &[Value; 4]) -> Vec<u8> {
+    let mut chance = Chance(seed);
+    let mut bytes = Vec::new();
+    let count = 1 + chance.below(3);
+    for number in 1..=count {
+        let body = requests[chance.below(requests.len())].to_string();
+        let connection = if number == count { "close" } else { "keep-alive" };
+        let accept = ["*/*", "text/event-stream", "application/json"][chance.below(3)];
+        let framing = match chance.below(2) {
+            0 => format!("Content-Length: {}\r\n\r\n{body}", body.len()),
+            _ => {
+                format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len())
+            }
+        };
+        let head = format!(
+            "POST /call-api HTTP/1.1\r\nHost: {address}\r\nConnection: {connection}\r\n\
+             Authorization: Bearer {token}\r\nAccept: {accept}\r\n"
+        );
+        bytes.extend((head + &framing).into_bytes());
+    }
+    chance.mutate(&mut bytes);
+    bytes
+}
+
+#[tokio::test]
+async fn no_mutation_of_posts_gets_in_without_the_token_and_every_connection_ends() {
+    let mut tokens = Tokens::new();
+    let token = tokens.add("shop", |entry| entry.connections = Some(1000));
+    let server = TestServer::configured(|config| {
+        config.ws_server.tokens = Some(tokens.file());
+        // What a mutation leaves unfinished is waited for.
+        config.limits.handshake = Duration::from_secs(1);
+    })
+    .await;
+    let requests = [
+        json!({"jsonrpc": "2.0", "id": 1, "method": "Echo", "params": {"x": "y".repeat(200)}}),
+        json!({"jsonrpc": "2.0", "id": 2, "method": "CallStart", "params": {"caller": "sip:a@h", "callee": "sip:busy@h"}}),
+        json!([{"jsonrpc": "2.0", "id": 3, "method": "CallList"}, {"jsonrpc": "2.0", "method": "CallEnd", "params": {"callid": "x"}}]),
+        json!({"jsonrpc": "2.0", "method": "Echo"}),
+    ];
+    let (mut served, mut refused) = (0, 0);
+    for some in (1..=800).collect::<Vec<u64>>().chunks(100) {
+        let mut exchanges = JoinSet::new();
+        for seed in some.iter().copied() {
+            let (address, bytes) = (server.address, posts(seed, server.address, &token, &requests));
+            exchanges.spawn(async move {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                // The server may have heard enough before all is sent.
+                let _ = stream.write_all(&bytes).await;
+                let mut answer = Vec::new();
+                let _ = timeout(DEADLINE, stream.read_to_end(&mut answer)).await.expect("an end");
+                (seed, bytes, answer)
+            });
+        }
+        for (seed, bytes, answer) in exchanges.join_all().await {
+            let holds = |text: &[u8], piece: &str| {
+                text.windows(piece.len()).any(|window| window == piece.as_bytes())
+            };
+            assert!(!holds(&answer, &token), "seed {seed}: the token came back");
+            if holds(&answer, "HTTP/1.1 200") || holds(&answer, "HTTP/1.1 204") {
+                assert!(holds(&bytes, &token), "seed {seed}: {}", String::from_utf8_lossy(&bytes));
+                served += 1;
+            } else {
+                refused += 1;
+            }
+        }
+    }
+    assert!(served > 200 && refused > 100, "served {served}, refused {refused}");
+    serves(&server, &token).await;
 }

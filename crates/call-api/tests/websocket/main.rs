@@ -1,10 +1,12 @@
 //! The server over real sockets: the example flow, limits, slow clients, web pages of others, and
-//! shutting down; in files of their own, who is let in, TLS, and clients that send anything.
+//! shutting down; in files of their own, plain HTTP, who is let in, TLS, and clients that send anything.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod access;
+mod frames;
 mod hostile;
+mod http;
 mod tls;
 
 use std::net::SocketAddr;

@@ -21,8 +21,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::token::{Scope, Token, Tokens, allow};
-use self::usage::Connected;
-pub(super) use self::{bearer::Denied, bearer::SUBPROTOCOL, usage::Running};
+pub(super) use self::{bearer::Denied, bearer::SUBPROTOCOL, usage::Connected, usage::Running};
 use super::journal::{CallRecord, Found, Journal, RegistrationRecord, What};
 use crate::api::{
     CallId, CallStart, Command, ErrorKind, ExtraHeaders, Filter, Query, RequestError, SipUri,

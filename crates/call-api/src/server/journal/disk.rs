@@ -2,7 +2,8 @@
 //!
 //! While one group of events is written the next one gathers, so the disk is waited for once per
 //! group, however many there are. When it fails, the server goes on in memory: calls are more
-//! important than the journal. Cursors get another id then, and the directory is marked, so that
+//! important than the journal. But no command begins whose `cmd_id` a client will rely on
+//! (`Commands::admit`). Cursors get another id then, and the directory is marked, so that
 //! whoever returns after the next restart is told of a gap.
 
 use std::io;

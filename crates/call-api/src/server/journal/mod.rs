@@ -288,6 +288,17 @@ impl Journal {
         }
     }
 
+    /// Whether a restart forgets what happens now: the disk has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.broken.get().is_some()
+    }
+
+    /// Whether a restart may not know of an event, though it is settled: the disk has failed before
+    /// it was written.
+    pub(super) fn is_lost(&self, number: u64) -> bool {
+        self.broken.get().is_some_and(|broken| number > broken.after)
+    }
+
     /// The cursor after an event.
     #[must_use]
     pub fn cursor(&self, number: u64) -> Cursor {

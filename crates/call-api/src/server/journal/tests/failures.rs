@@ -6,10 +6,17 @@ use std::{fs, io};
 
 use redb::backends::InMemoryBackend;
 use redb::{Builder, Database, StorageBackend, TableDefinition};
+use serde_json::Value;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::*;
+use crate::backend::fake::Fake;
+use crate::config::Limits;
+use crate::server::commands::{Commands, Phase};
+use crate::server::connection::Connection;
 use crate::server::journal::PATIENCE;
+use crate::server::outbox::{Outbox, Outgoing};
 
 async fn refusal(directory: &TempDir) -> String {
     match Journal::start(&keep(directory.path())).await {
@@ -300,4 +307,57 @@ async fn after_a_failure_no_cursor_from_before_is_good() {
     assert!(journal.open(&Filter::Calls(None), Some(before), None).gap);
     assert_eq!(journal.last(), 2, "the events themselves are there");
     journal.close().await;
+}
+
+/// What a client reads of a command: the status or error of the reply, then events, to the end.
+async fn reads(
+    connection: &Connection,
+    outgoing: &mut Outgoing,
+    cmd_id: Option<&str>,
+) -> Vec<Value> {
+    let params = json!({"caller": "sip:alice@h", "callee": "sip:bob@h", "cmd_id": cmd_id});
+    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "CallStart", "params": params});
+    connection.receive(&request.to_string());
+    let mut said = Vec::new();
+    loop {
+        let message = outgoing.messages.recv().await.unwrap();
+        let message: Value = serde_json::from_str(message.text()).unwrap();
+        let (result, error) = (&message["result"], &message["error"]);
+        let words =
+            [&result["status"], &error["code"], &message["params"]["data"], &message["method"]];
+        said.extend(words.into_iter().find(|word| word.is_string() || word.is_number()).cloned());
+        if result["replayed"] == true || !error.is_null() || message["method"] == "Ended" {
+            return said;
+        }
+        if message["method"] == "Error" {
+            *said.last_mut().unwrap() = message["params"]["code"].clone();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_has_failed_takes_no_cmd_id_that_a_restart_would_forget() {
+    let directory = tempfile::tempdir().unwrap();
+    let full = Arc::new(AtomicBool::new(false));
+    let journal = Disk { full: full.clone(), ..Disk::default() }.journal(&directory).await;
+    let (_phase, follow) = watch::channel(Phase::Serving);
+    let limits = Limits::default();
+    let commands = Arc::new(Commands::new(Arc::<Fake>::default(), journal, &limits, follow));
+    let (outbox, mut outgoing) = Outbox::channel(1 << 20);
+    let connection = Connection::new(commands, outbox);
+    let flow = ["Started", "CALL_ANSWER", "TRANSFER_ACCEPT", "CALL_START", "CALL_ANSWER", "Ended"];
+    assert_eq!(reads(&connection, &mut outgoing, Some("before")).await, flow);
+
+    // It fails while the first event of this command is written: nobody is called.
+    full.store(true, Ordering::Release);
+    let said = reads(&connection, &mut outgoing, Some("during")).await;
+    assert_eq!(said, [json!("Started"), json!(-32009), json!("Ended")]);
+    // From then on it is said at once.
+    let said = reads(&connection, &mut outgoing, Some("after")).await;
+    assert_eq!(said, [json!(-32009)]);
+    // Who can do without is served, and what was promised is kept.
+    assert_eq!(reads(&connection, &mut outgoing, None).await, flow);
+    for id in ["before", "during"] {
+        assert_eq!(reads(&connection, &mut outgoing, Some(id)).await, ["Started"], "{id}");
+    }
 }
