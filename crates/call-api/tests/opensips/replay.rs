@@ -152,6 +152,8 @@ struct Dialog {
     state: u64,
     transfer_leg: Option<String>,
     transfer_callid: Option<String>,
+    /// Flags of caller and callee that were on hold.
+    held: [Option<u64>; 2],
     /// When a REFER was sent that is not answered yet.
     referred: Option<Instant>,
 }
@@ -256,6 +258,12 @@ impl Player {
             if params["state"] == "ok" || params["state"] == "fail" {
                 dialog.transfer_leg = Some(String::new());
             }
+        }
+        if event["method"] == "E_CALL_HOLD" && params["state"] == "ok" {
+            let callid = params["callid"].as_str().unwrap().to_owned();
+            let leg = usize::from(params["leg"] == "callee");
+            let flags = if params["action"] == "hold" { 12 } else { 0 };
+            state.dialogs.entry(callid).or_default().held[leg] = Some(flags);
         }
         let text = state.with_own_callids(text);
         drop(state);
@@ -418,6 +426,11 @@ impl State {
                 }
                 if let Some(callid) = &dialog.transfer_callid {
                     values.push(json!({"call_transfer_callid": callid}));
+                }
+                for (name, flags) in
+                    ["call_hold_caller", "call_hold_callee"].iter().zip(dialog.held)
+                {
+                    values.extend(flags.map(|flags| json!({*name: flags})));
                 }
                 json!({"Dialog": {"ID": own, "state": dialog.state, "callid": own, "context": {"values": values}}})
             }

@@ -22,9 +22,9 @@ const ACKNOWLEDGED: Duration = Duration::from_secs(1);
 /// sends, and what we ask for then is sent by another of its processes.
 pub(super) const UNDER_WAY: Duration = Duration::from_millis(20);
 /// Time until it is first asked what became of the REFER; then it doubles …
-const FIRST_LOOK: Duration = Duration::from_millis(200);
+pub(super) const FIRST_LOOK: Duration = Duration::from_millis(200);
 /// … up to this.
-const LONGEST_LOOK: Duration = Duration::from_secs(5);
+pub(super) const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
 /// A transfer that is followed.
 pub(super) struct Referral<'a> {
@@ -139,7 +139,7 @@ impl<'a> Referral<'a> {
 }
 
 /// Waits for a moment that may never come.
-async fn until(moment: Option<Instant>) {
+pub(super) async fn until(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep_until(moment).await,
         None => std::future::pending().await,
