@@ -101,6 +101,17 @@ async fn a_call_without_a_dialog_is_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refer_does_not_overtake_the_ack() {
+    let ack_takes = Duration::from_millis(200);
+    let (script, last) = start(World { ack_takes, ..World::default() }).await;
+    assert_talking(&script, &last);
+    // A proxy that does not answer its own requests is not waited for.
+    let lost_answers = HashMap::from([("t_uac_dlg", 2)]);
+    let (script, last) = start(World { ack_takes, lost_answers, ..World::default() }).await;
+    assert_talking(&script, &last);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_is_late_changes_nothing() {
     let late_answers = HashMap::from([
         ("t_uac_dlg", Duration::from_secs(3)),

@@ -384,6 +384,7 @@ impl State {
         match method {
             "uptime" => json!({"Now": "now", "Up since": "then"}),
             "event_subscribe" => json!("OK"),
+            "t_uac_dlg" if params["method"] == "OPTIONS" => json!({"Status": "200 OK"}),
             // The only such call in the recordings.
             "t_uac_dlg" => json!({"Status": "476 Unresolvable destination (476/TM)"}),
             "call_transfer" => {

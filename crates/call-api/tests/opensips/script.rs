@@ -11,7 +11,7 @@ use std::time::Duration;
 use call_api::backend::opensips::link::{Arrival, FarEnd, Link};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 pub(crate) use self::world::{OnHold, OnRefer, Phone, World};
 
@@ -27,7 +27,6 @@ pub(crate) struct Dialog {
     transfer_callid: Option<String>,
 }
 
-#[derive(Default)]
 struct State {
     world: World,
     dialogs: BTreeMap<String, Dialog>,
@@ -39,6 +38,8 @@ struct State {
     held_back: Vec<Value>,
     /// INVITEs of its own that are not answered: their requests by Call-ID.
     invites: HashMap<String, String>,
+    /// When the process that takes SIP messages has sent the last ACK on.
+    busy_until: Instant,
 }
 
 /// The test's hand on it.
@@ -54,7 +55,17 @@ const NETWORK: usize = 100_000;
 
 impl Script {
     pub(crate) fn new(world: World) -> Self {
-        let state = State { world, ..State::default() };
+        let state = State {
+            world,
+            dialogs: BTreeMap::new(),
+            last: 0,
+            life: 0,
+            subscriptions: HashMap::new(),
+            log: Vec::new(),
+            held_back: Vec::new(),
+            invites: HashMap::new(),
+            busy_until: Instant::now(),
+        };
         Self { state: Arc::new(Mutex::new(state)), network: Arc::default() }
     }
 
@@ -250,7 +261,9 @@ impl Script {
                 *left -= 1;
                 return;
             }
-            state.log.push((method.clone(), params.clone()));
+            let is_options = params["method"] == "OPTIONS";
+            let name = if is_options { "OPTIONS" } else { name };
+            state.log.push((name.to_owned(), params.clone()));
             if state.world.is_frozen {
                 return;
             }
@@ -358,6 +371,14 @@ impl Script {
         if params["method"] == "BYE" {
             return self.answer(id, "t_uac_dlg", json!({"Status": "200 OK"}));
         }
+        if params["method"] == "OPTIONS" {
+            let (script, id, busy) = (self.clone(), id.to_owned(), self.state().busy_until);
+            tokio::spawn(async move {
+                sleep_until(busy).await;
+                script.answer(&id, "t_uac_dlg", json!({"Status": "405 Method Not Allowed"}));
+            });
+            return;
+        }
         let headers = params["headers"].as_str().unwrap();
         let callid = headers.split("Call-ID: ").nth(1).unwrap().split("\r\n").next().unwrap();
         let world = self.state().world.clone();
@@ -397,6 +418,7 @@ impl Script {
             script.advance(&dialog, if is_answered { 3 } else { 5 });
             script.answer(&id, "t_uac_dlg", response);
             if is_answered {
+                script.state().busy_until = Instant::now() + world.ack_takes;
                 script.advance(&dialog, 4);
             }
         });
@@ -408,7 +430,7 @@ impl Script {
 
     fn transfer(&self, id: &str, params: &Value) {
         let callid = params["callid"].as_str().unwrap().to_owned();
-        let world = self.state().world.clone();
+        let mut world = self.state().world.clone();
         let begun = {
             let mut state = self.state();
             let old = state.dialogs.iter_mut().find(|(_, d)| d.callid == callid && d.state < 5);
@@ -424,6 +446,10 @@ impl Script {
                 }
             }
         };
+        if self.state().busy_until > Instant::now() {
+            // It overtakes the ACK, which phones do not like.
+            world.on_refer = OnRefer::Refuses;
+        }
         let (old, leg) = match begun {
             Ok(begun) => begun,
             Err(body) => return self.answer(id, "call_transfer", body),

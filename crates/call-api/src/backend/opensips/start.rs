@@ -4,7 +4,7 @@
 //!  caller         OpenSIPS          callee
 //!    |<---INVITE------|                |    t_uac_dlg: inactive offer, From the callee
 //!    |----200 OK----->|                |
-//!    |<---ACK---------|                |    E_DLG_STATE_CHANGED 4
+//!    |<---ACK---------|                |    E_DLG_STATE_CHANGED 4, t_uac_dlg: OPTIONS to itself
 //!    |<---REFER-------|                |    call_transfer
 //!    |----202-------->|                |
 //!    |----INVITE----->|----INVITE----->|    E_CALL_TRANSFER start
@@ -19,14 +19,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::dialogs::HELPER;
 use super::events::{DialogState, Happened};
 use super::mi::{Answer, Method, MiError};
 use super::outcome::{failure, final_response, refusal};
 use super::proxy::{Proxy, Watch};
-use super::refer::{LONGEST_LOOK, Referral, UNDER_WAY, transfer_error, until};
+use super::refer::{LONGEST_LOOK, Referral, transfer_error, until};
 use super::stop::Stop;
 use super::tracker::{Failure, Step};
 use crate::api::{
@@ -183,7 +183,7 @@ impl Helper<'_> {
         if !is_acknowledged {
             self.acknowledge().await;
         }
-        sleep(UNDER_WAY).await;
+        self.proxy.catch_up().await;
         self.refer().await
     }
 

@@ -59,6 +59,8 @@ pub(crate) struct World {
     pub(crate) late_requests: HashMap<&'static str, Duration>,
     /// The proxy's own INVITE takes so long to where a dialog is made.
     pub(crate) late_dialogs: Duration,
+    /// How long after the event of an ACK the ACK itself is sent on.
+    pub(crate) ack_takes: Duration,
     /// Answers to these methods do not arrive, so often.
     pub(crate) lost_answers: HashMap<&'static str, usize>,
     /// Answers to these methods come so late.
@@ -90,6 +92,7 @@ impl Default for World {
             lost_requests: HashMap::new(),
             late_requests: HashMap::new(),
             late_dialogs: Duration::ZERO,
+            ack_takes: Duration::from_millis(10),
             lost_answers: HashMap::new(),
             late_answers: HashMap::new(),
             lost_events: Vec::new(),
