@@ -108,6 +108,23 @@ impl Client {
         self.connection.receive(text);
     }
 
+    /// Goes away, and comes back to hear the rest of its commands.
+    pub(crate) fn leave(&mut self) {
+        self.write_down();
+        self.transcript += "(the client goes, and comes back)\n";
+        let (outbox, outgoing) = Outbox::channel(64 << 20);
+        self.connection = Connection::new(Arc::clone(&self.commands), outbox);
+        self.outgoing = outgoing;
+        for (id, name) in &self.names {
+            if name.starts_with("cmd_id") {
+                self.transcript += &format!("> Subscribe to {name}\n");
+                self.connection.receive(&format!(
+                    r#"{{"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{{"filter":{{"cmd_id":"{id}"}}}}}}"#
+                ));
+            }
+        }
+    }
+
     /// How many commands have not ended.
     pub(crate) fn running(&self) -> usize {
         self.commands.running()

@@ -378,7 +378,7 @@ async fn calls_are_ended_at_any_stage() {
     let mut script = Script::new(World::default());
     let mut client = Client::of(&mut script).await;
     let talk = script.call("talk", "sip:alice@127.0.0.1", "sip:bob@127.0.0.1");
-    let early = script.new_dialog("early", "sip:alice@127.0.0.1", "sip:bob@127.0.0.1", None);
+    let early = script.new_dialog("early", "sip:alice@127.0.0.1", "sip:bob@127.0.0.1");
     script.advance(&early, 2);
     client.run("CallHold", r#""callid":"early""#).await;
     let transfer = r#""callid":"early","leg":"callee","destination":"sip:cindy@127.0.0.1""#;

@@ -45,6 +45,73 @@ async fn an_answer_that_is_lost_is_known_from_the_dialog() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_is_lost_with_its_events_is_asked_for() {
+    let lost_answers = HashMap::from([("t_uac_dlg", 1)]);
+    let lost_events = vec![
+        ("E_DLG_STATE_CHANGED", "2"),
+        ("E_DLG_STATE_CHANGED", "3"),
+        ("E_DLG_STATE_CHANGED", "4"),
+        ("E_DLG_STATE_CHANGED", "5"),
+    ];
+    let world = World { lost_answers, lost_events, ..World::default() };
+    let (script, told) = start(world.clone()).await;
+    assert_talking(&script, &told);
+    let began = Instant::now();
+    let caller = Phone::Refuses("486 Busy Here", Duration::from_secs(2));
+    let (script, told) = start(World { caller, ..world }).await;
+    assert!(told.contains("caller: the call to it ended before it was answered"), "{told}");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(script.dialogs().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_was_never_asked_for_fails_soon_and_is_not_asked_for_again() {
+    let lost_requests = HashMap::from([("t_uac_dlg", 1)]);
+    let began = Instant::now();
+    let (script, last) = start(World { lost_requests, ..World::default() }).await;
+    assert!(last.contains("backend_unavailable"), "{last}");
+    assert!(last.contains("it did not get the request to call the caller"), "{last}");
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert!(script.requests("t_uac_dlg").is_empty() && script.dialogs().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_asked_for_late_is_made_once() {
+    let late = Duration::from_secs(4);
+    let late_requests = HashMap::from([("t_uac_dlg", late)]);
+    for world in [
+        World { late_requests, ..World::default() },
+        World { late_dialogs: late / 2, ..World::default() },
+    ] {
+        let (script, last) = start(world).await;
+        assert_talking(&script, &last);
+        assert_eq!(script.requests("t_uac_dlg").len(), 1);
+        assert!(script.requests("t_uac_cancel").is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_without_a_dialog_is_cancelled() {
+    let world = World { has_no_dialogs: true, caller: Phone::Rings, ..World::default() };
+    let began = Instant::now();
+    let (script, last) = start(world).await;
+    assert!(last.contains("create_dialog()"), "{last}");
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert_eq!(script.ringing(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refer_does_not_overtake_the_ack() {
+    let ack_takes = Duration::from_millis(200);
+    let (script, last) = start(World { ack_takes, ..World::default() }).await;
+    assert_talking(&script, &last);
+    // A proxy that does not answer its own requests is not waited for.
+    let lost_answers = HashMap::from([("t_uac_dlg", 2)]);
+    let (script, last) = start(World { ack_takes, lost_answers, ..World::default() }).await;
+    assert_talking(&script, &last);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_is_late_changes_nothing() {
     let late_answers = HashMap::from([
         ("t_uac_dlg", Duration::from_secs(3)),
@@ -253,6 +320,94 @@ async fn a_hold_ends_with_the_call_or_with_its_deadline() {
     client.run("CallEnd", r#""callid":"ends""#).await;
     client.until_ended().await;
     assert!(client.transcript.contains("the call ended"), "{}", client.transcript);
+}
+
+/// Holds and takes back a call in this world, and returns what was told and how long it took.
+async fn hold(world: World, params: &str) -> (String, Duration) {
+    let mut script = Script::new(world);
+    let mut client = Client::of(&mut script).await;
+    script.call("talk", "sip:alice@127.0.0.1", "sip:bob@127.0.0.1");
+    let began = Instant::now();
+    client.run("CallHold", params).await;
+    client.run("CallUnHold", params).await;
+    (client.transcript, began.elapsed())
+}
+
+const LOST_OF_HOLDS: [&[(&str, &str)]; 9] = [
+    &[("E_CALL_HOLD", "start caller")],
+    &[("E_CALL_HOLD", "start callee")],
+    &[("E_CALL_HOLD", "start")],
+    &[("E_CALL_HOLD", "ok caller")],
+    &[("E_CALL_HOLD", "ok callee")],
+    &[("E_CALL_HOLD", "ok")],
+    &[("E_CALL_HOLD", "start caller"), ("E_CALL_HOLD", "ok caller")],
+    &[("E_CALL_HOLD", "start callee"), ("E_CALL_HOLD", "ok callee")],
+    &[("E_CALL_HOLD", "start"), ("E_CALL_HOLD", "ok")],
+];
+
+#[tokio::test(start_paused = true)]
+async fn events_of_a_hold_that_are_lost_are_asked_for() {
+    for params in [
+        r#""callid":"talk""#,
+        r#""callid":"talk","leg":"caller""#,
+        r#""callid":"talk","leg":"callee""#,
+    ] {
+        let (whole, _) = hold(World::default(), params).await;
+        let mut whole: Vec<&str> = whole.lines().collect();
+        whole.sort_unstable();
+        for lost in LOST_OF_HOLDS {
+            let world = World { lost_events: lost.to_vec(), ..World::default() };
+            let (told, took) = hold(world, params).await;
+            let mut told: Vec<&str> = told.lines().collect();
+            told.sort_unstable();
+            assert_eq!(told, whole, "{params}, without {lost:?}");
+            assert!(took < Duration::from_secs(1), "{params}, without {lost:?}: {took:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_hold_of_which_the_event_is_lost_ends_before_its_deadline() {
+    let on_hold = [OnHold::Agrees, OnHold::Refuses];
+    let lost_events = vec![("E_CALL_HOLD", "fail")];
+    let (told, took) =
+        hold(World { on_hold, lost_events, ..World::default() }, r#""callid":"talk""#).await;
+    assert!(told.contains("callee: it refused the re-INVITE, or did not answer it"), "{told}");
+    assert!(told.contains(r#""data":"CALL_UNHOLD","callid":"talk","leg":"caller""#), "{told}");
+    assert!(told.contains("not on hold"), "the caller was taken back: {told}");
+    assert!(took < Duration::from_secs(45), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn opensips_3_cannot_be_asked_what_became_of_a_hold() {
+    let world = |lost: &[(&'static str, &'static str)]| World {
+        is_old: true,
+        lost_events: lost.to_vec(),
+        ..World::default()
+    };
+    let (told, took) = hold(world(&[("E_CALL_HOLD", "start")]), r#""callid":"talk""#).await;
+    assert!(!told.contains("Error") && took < Duration::from_secs(1), "{took:?} {told}");
+    let (told, _) = hold(world(&[("E_CALL_HOLD", "ok callee")]), r#""callid":"talk""#).await;
+    assert!(told.contains("callee: what it answered to the re-INVITE is lost"), "{told}");
+    let all = [("E_CALL_HOLD", "start"), ("E_CALL_HOLD", "ok")];
+    let (told, _) = hold(world(&all), r#""callid":"talk""#).await;
+    assert!(told.contains("is its event socket reachable?"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_that_was_never_read_is_not_waited_for() {
+    let lost_requests = HashMap::from([("call_hold", 1)]);
+    let (told, took) =
+        hold(World { lost_requests, ..World::default() }, r#""callid":"talk""#).await;
+    assert!(told.contains("it did not get the request"), "{told}");
+    assert!(took < Duration::from_secs(6), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_whose_answer_is_lost_succeeds() {
+    let lost_answers = HashMap::from([("call_hold", 1), ("call_unhold", 1)]);
+    let (told, _) = hold(World { lost_answers, ..World::default() }, r#""callid":"talk""#).await;
+    assert!(!told.contains("Error"), "{told}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ mod contract;
 mod faults;
 mod in_flight;
 mod proxies;
+mod recorded_http;
 mod replay;
 mod script;
 mod sockets;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use call_api::backend::opensips::link::{Arrival, FarEnd, Link};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 pub(crate) use self::world::{OnHold, OnRefer, Phone, World};
 
@@ -21,14 +21,12 @@ pub(crate) struct Dialog {
     pub(crate) state: u64,
     from_uri: String,
     to_uri: String,
-    held: [bool; 2],
+    /// Flags of caller and callee, once they were on hold: 8 for itself, 4 for the other one.
+    held: [Option<u64>; 2],
     transfer_leg: Option<String>,
     transfer_callid: Option<String>,
-    /// The request whose answer waits for the phone, when it is an INVITE of the proxy itself.
-    invite: Option<String>,
 }
 
-#[derive(Default)]
 struct State {
     world: World,
     dialogs: BTreeMap<String, Dialog>,
@@ -38,6 +36,10 @@ struct State {
     /// Every request that was read: method and parameters.
     log: Vec<(String, Value)>,
     held_back: Vec<Value>,
+    /// INVITEs of its own that are not answered: their requests by Call-ID.
+    invites: HashMap<String, String>,
+    /// When the process that takes SIP messages has sent the last ACK on.
+    busy_until: Instant,
 }
 
 /// The test's hand on it.
@@ -53,7 +55,17 @@ const NETWORK: usize = 100_000;
 
 impl Script {
     pub(crate) fn new(world: World) -> Self {
-        let state = State { world, ..State::default() };
+        let state = State {
+            world,
+            dialogs: BTreeMap::new(),
+            last: 0,
+            life: 0,
+            subscriptions: HashMap::new(),
+            log: Vec::new(),
+            held_back: Vec::new(),
+            invites: HashMap::new(),
+            busy_until: Instant::now(),
+        };
         Self { state: Arc::new(Mutex::new(state)), network: Arc::default() }
     }
 
@@ -78,8 +90,15 @@ impl Script {
         });
         let script = self.clone();
         tokio::spawn(async move {
+            // One after the other, as its one process does.
             while let Some(request) = requests.recv().await {
-                script.request(serde_json::from_str(&request.text).unwrap());
+                let request: Value = serde_json::from_str(&request.text).unwrap();
+                let late = {
+                    let world = &mut script.state().world;
+                    world.late_requests.remove(request["method"].as_str().unwrap())
+                };
+                sleep(late.unwrap_or_default()).await;
+                script.request(request);
             }
         });
     }
@@ -111,6 +130,11 @@ impl Script {
         self.state().dialogs.values().filter(|dialog| dialog.state < 5).cloned().collect()
     }
 
+    /// How many phones ring, or will, for an INVITE of its own.
+    pub(crate) fn ringing(&self) -> usize {
+        self.state().invites.len()
+    }
+
     /// Loses everything, as a proxy that is started anew.
     pub(crate) fn restart(&self) {
         let mut state = self.state();
@@ -121,7 +145,7 @@ impl Script {
 
     /// A call of two phones: in state 4.
     pub(crate) fn call(&self, callid: &str, from: &str, to: &str) -> String {
-        let id = self.new_dialog(callid, from, to, None);
+        let id = self.new_dialog(callid, from, to);
         for state in 2..=4 {
             self.advance(&id, state);
         }
@@ -129,13 +153,7 @@ impl Script {
     }
 
     /// A dialog that begins, or its next state.
-    pub(crate) fn new_dialog(
-        &self,
-        callid: &str,
-        from: &str,
-        to: &str,
-        invite: Option<String>,
-    ) -> String {
+    pub(crate) fn new_dialog(&self, callid: &str, from: &str, to: &str) -> String {
         let mut state = self.state();
         state.last += 1;
         let id = format!("{:x}.{:x}", state.last, 0xabc + state.last);
@@ -144,10 +162,9 @@ impl Script {
             state: 1,
             from_uri: from.to_owned(),
             to_uri: to.to_owned(),
-            held: [false; 2],
+            held: [None; 2],
             transfer_leg: None,
             transfer_callid: None,
-            invite,
         };
         state.dialogs.insert(id.clone(), dialog);
         id
@@ -176,7 +193,9 @@ impl Script {
             _ => params["state"].as_str().unwrap_or_default().to_owned(),
         };
         let lost = &state.world.lost_events;
-        if !is_subscribed || lost.contains(&(name, kind.as_str())) {
+        let kind_of_leg = format!("{kind} {}", params["leg"].as_str().unwrap_or_default());
+        let is_lost = |kind: &str| lost.contains(&(name, kind));
+        if !is_subscribed || is_lost(&kind) || is_lost(&kind_of_leg) {
             return;
         }
         let event = json!({"jsonrpc": "2.0", "method": name, "params": params});
@@ -242,7 +261,9 @@ impl Script {
                 *left -= 1;
                 return;
             }
-            state.log.push((method.clone(), params.clone()));
+            let is_options = params["method"] == "OPTIONS";
+            let name = if is_options { "OPTIONS" } else { name };
+            state.log.push((name.to_owned(), params.clone()));
             if state.world.is_frozen {
                 return;
             }
@@ -253,6 +274,7 @@ impl Script {
             (name, false) => name,
             ("event:subscribe", true) => "event_subscribe",
             ("tm:uac_dlg", true) => "t_uac_dlg",
+            ("tm:uac_cancel", true) => "t_uac_cancel",
             ("dialog:list_ctx", true) => "dlg_list_ctx",
             ("dialog:end_dlg", true) => "dlg_end_dlg",
             ("callops:transfer", true) => "call_transfer",
@@ -282,6 +304,7 @@ impl Script {
             }
             "dlg_list_ctx" => self.list(params),
             "dlg_end_dlg" => self.end(params["dialog_id"].as_str().unwrap()),
+            "t_uac_cancel" => self.cancel(params["callid"].as_str().unwrap()),
             _ => json!({"code": -32601, "message": "Method not found"}),
         }
     }
@@ -289,11 +312,14 @@ impl Script {
     fn list(&self, params: &Value) -> Value {
         let state = self.state();
         let show = |(id, dialog): (&String, &Dialog)| {
-            let flag = |held: bool| if held { 8 } else { 0 };
-            let mut values = vec![
-                json!({"call_hold_caller": flag(dialog.held[0])}),
-                json!({"call_hold_callee": flag(dialog.held[1])}),
-            ];
+            let mut values = Vec::new();
+            for (name, flags) in ["call_hold_caller", "call_hold_callee"].iter().zip(dialog.held) {
+                values.extend(flags.map(|flags| match (state.world.is_old, flags) {
+                    (false, flags) => json!({*name: flags}),
+                    (true, 0) => json!({*name: ""}),
+                    (true, _) => json!({*name: "hold"}),
+                }));
+            }
             if let Some(leg) = &dialog.transfer_leg {
                 values.push(json!({"call_transfer_leg": leg}));
             }
@@ -327,9 +353,17 @@ impl Script {
             return json!({"code": 404, "message": "Requested Dialog not found"});
         };
         self.advance(&id, 5);
-        if let Some(invite) = dialog.invite.filter(|_| dialog.state < 3) {
-            self.answer(&invite, "t_uac_dlg", json!({"Status": "487 Request Terminated"}));
+        if dialog.state < 3 {
+            self.cancel(&dialog.callid);
         }
+        json!("OK")
+    }
+
+    fn cancel(&self, callid: &str) -> Value {
+        let Some(invite) = self.state().invites.remove(callid) else {
+            return json!({"code": 481, "message": "No such transaction"});
+        };
+        self.answer(&invite, "t_uac_dlg", json!({"Status": "487 Request Terminated"}));
         json!("OK")
     }
 
@@ -337,17 +371,26 @@ impl Script {
         if params["method"] == "BYE" {
             return self.answer(id, "t_uac_dlg", json!({"Status": "200 OK"}));
         }
+        if params["method"] == "OPTIONS" {
+            let (script, id, busy) = (self.clone(), id.to_owned(), self.state().busy_until);
+            tokio::spawn(async move {
+                sleep_until(busy).await;
+                script.answer(&id, "t_uac_dlg", json!({"Status": "405 Method Not Allowed"}));
+            });
+            return;
+        }
         let headers = params["headers"].as_str().unwrap();
         let callid = headers.split("Call-ID: ").nth(1).unwrap().split("\r\n").next().unwrap();
         let world = self.state().world.clone();
-        let dialog = if world.has_no_dialogs {
-            "none".to_owned()
-        } else {
-            let to = params["ruri"].as_str().unwrap();
-            self.new_dialog(callid, "sip:from@127.0.0.1", to, Some(id.to_owned()))
-        };
-        let (script, id) = (self.clone(), id.to_owned());
+        self.state().invites.insert(callid.to_owned(), id.to_owned());
+        let (script, id, callid) = (self.clone(), id.to_owned(), callid.to_owned());
+        let to = params["ruri"].as_str().unwrap().to_owned();
         tokio::spawn(async move {
+            sleep(world.late_dialogs).await;
+            let dialog = match world.has_no_dialogs {
+                true => "none".to_owned(),
+                false => script.new_dialog(&callid, "sip:from@127.0.0.1", &to),
+            };
             script.advance(&dialog, 2);
             if world.passes_provisional {
                 script.answer(
@@ -356,26 +399,27 @@ impl Script {
                     json!({"Status": "180 Ringing", "Message": "Via: x\r\n\r\n"}),
                 );
             }
-            match world.caller {
-                Phone::Answers(after) => {
-                    sleep(after).await;
-                    if script.state_of(&dialog) == Some(5) {
-                        return;
-                    }
-                    script.advance(&dialog, 3);
-                    script.answer(&id, "t_uac_dlg", json!({"Status": "200 OK", "RURI": "sip:alice@127.0.0.1:5071", "Next-hop": "sip:127.0.0.1;lr", "Routes": ["<sip:127.0.0.1;lr>"], "Message": "From: <sip:a@b>;tag=1\r\nTo: <sip:c@d>;tag=2\r\n\r\nv=0\r\n"}));
-                    script.advance(&dialog, 4);
-                }
+            let (response, after) = match world.caller {
+                Phone::Answers(after) => (
+                    json!({"Status": "200 OK", "RURI": "sip:alice@127.0.0.1:5071", "Next-hop": "sip:127.0.0.1;lr", "Routes": ["<sip:127.0.0.1;lr>"], "Message": "From: <sip:a@b>;tag=1\r\nTo: <sip:c@d>;tag=2\r\n\r\nv=0\r\n"}),
+                    after,
+                ),
                 Phone::Refuses(status, after) => {
-                    sleep(after).await;
-                    script.advance(&dialog, 5);
-                    script.answer(
-                        &id,
-                        "t_uac_dlg",
-                        json!({"Status": status, "Message": "Reason: Q.850;cause=17\r\n\r\n"}),
-                    );
+                    (json!({"Status": status, "Message": "Reason: Q.850;cause=17\r\n\r\n"}), after)
                 }
-                Phone::Rings => {}
+                Phone::Rings => return,
+            };
+            sleep(after).await;
+            // Unless it was cancelled.
+            if script.state().invites.remove(&callid).is_none() {
+                return;
+            }
+            let is_answered = response["Status"] == "200 OK";
+            script.advance(&dialog, if is_answered { 3 } else { 5 });
+            script.answer(&id, "t_uac_dlg", response);
+            if is_answered {
+                script.state().busy_until = Instant::now() + world.ack_takes;
+                script.advance(&dialog, 4);
             }
         });
     }
@@ -386,7 +430,7 @@ impl Script {
 
     fn transfer(&self, id: &str, params: &Value) {
         let callid = params["callid"].as_str().unwrap().to_owned();
-        let world = self.state().world.clone();
+        let mut world = self.state().world.clone();
         let begun = {
             let mut state = self.state();
             let old = state.dialogs.iter_mut().find(|(_, d)| d.callid == callid && d.state < 5);
@@ -402,6 +446,10 @@ impl Script {
                 }
             }
         };
+        if self.state().busy_until > Instant::now() {
+            // It overtakes the ACK, which phones do not like.
+            world.on_refer = OnRefer::Refuses;
+        }
         let (old, leg) = match begun {
             Ok(begun) => begun,
             Err(body) => return self.answer(id, "call_transfer", body),
@@ -442,7 +490,7 @@ impl Script {
             OnRefer::Calls | OnRefer::CallsQuietly => {}
         }
         let to = format!("{destination};osid={old}");
-        let dialog = self.new_dialog(&new, "sip:moved@127.0.0.1", &to, None);
+        let dialog = self.new_dialog(&new, "sip:moved@127.0.0.1", &to);
         self.transfer_is(&old, &leg, Some(&new));
         tell("start", "");
         if notifies {
@@ -492,7 +540,7 @@ impl Script {
         let is_hold = method == "call_hold";
         let world = self.state().world.clone();
         let begun = self.begin_hold(is_hold, &world, params);
-        let (dialog, callid, legs, asked) = match begun {
+        let Hold { dialog, callid, legs } = match begun {
             Ok(begun) => begun,
             Err(body) => return self.answer(id, method, body),
         };
@@ -504,33 +552,31 @@ impl Script {
                 json!({"callid": callid, "leg": leg, "action": action, "state": state}),
             );
         };
-        legs.iter().for_each(|leg| tell(*leg, "start"));
+        let keep = |leg: usize, flags: u64| {
+            if let Some(dialog) = self.state().dialogs.get_mut(&dialog) {
+                dialog.held[leg] = Some(flags);
+            }
+        };
+        for (leg, flags) in &legs {
+            tell(*leg, "start");
+            if world.is_old {
+                keep(*leg, *flags);
+            }
+        }
         self.answer(id, method, json!("OK"));
-        for leg in legs {
+        for (leg, flags) in legs {
             match world.on_hold[leg] {
-                OnHold::Refuses if is_hold => {
-                    tell(leg, "fail");
-                    continue;
+                OnHold::Refuses if is_hold => tell(leg, "fail"),
+                OnHold::Nothing => {}
+                OnHold::Agrees | OnHold::Refuses => {
+                    tell(leg, "ok");
+                    keep(leg, flags);
                 }
-                OnHold::Nothing => continue,
-                OnHold::Agrees | OnHold::Refuses => {}
             }
-            if asked.contains(&leg)
-                && let Some(dialog) = self.state().dialogs.get_mut(&dialog)
-            {
-                dialog.held[leg] = is_hold;
-            }
-            tell(leg, "ok");
         }
     }
 
-    /// The dialog, its Call-ID, who is re-INVITEd, and whom it is about.
-    fn begin_hold(
-        &self,
-        is_hold: bool,
-        world: &World,
-        params: &Value,
-    ) -> Result<(String, String, Vec<usize>, Vec<usize>), Value> {
+    fn begin_hold(&self, is_hold: bool, world: &World, params: &Value) -> Result<Hold, Value> {
         let state = self.state();
         let callid = params["callid"].as_str().unwrap();
         if world.is_old && params.get("leg").is_some() {
@@ -545,17 +591,31 @@ impl Script {
         if dialog.state < 4 {
             return Err(json!({"code": 410, "message": "Dialog not ready"}));
         }
-        let asked: Vec<usize> = match params["leg"].as_str() {
-            Some("caller") => vec![0],
-            Some(_) => vec![1],
-            None => (0..2).filter(|leg| dialog.held[*leg] != is_hold).collect(),
+        let changed: [u64; 2] = match params["leg"].as_str() {
+            Some("caller") => [8, 4],
+            Some(_) => [4, 8],
+            None => [12, 12],
         };
-        if !asked.iter().any(|leg| dialog.held[*leg] != is_hold) {
+        let leg = |leg: usize| {
+            let before = dialog.held[leg].unwrap_or(0);
+            let is_sent = if is_hold { before != changed[leg] } else { before != 0 };
+            let after = if is_hold { before | changed[leg] } else { before & !changed[leg] };
+            is_sent.then_some((leg, after))
+        };
+        let legs: Vec<(usize, u64)> = (0..2).filter_map(leg).collect();
+        if legs.is_empty() {
             let message =
                 if is_hold { "Both dialog legs are on hold" } else { "No dialog legs on hold" };
             return Err(json!({"code": 480, "message": message}));
         }
-        let legs = if params.get("leg").is_some() { vec![0, 1] } else { asked.clone() };
-        Ok((id.clone(), callid.to_owned(), legs, asked))
+        Ok(Hold { dialog: id.clone(), callid: callid.to_owned(), legs })
     }
+}
+
+/// A hold that begins, or its end.
+struct Hold {
+    dialog: String,
+    callid: String,
+    /// Who is re-INVITEd, and the flags once they have agreed.
+    legs: Vec<(usize, u64)>,
 }

@@ -14,8 +14,7 @@ async fn calls_of_phones_are_told_from_beginning_to_end() {
     let mut script = Script::new(World::default());
     let mut client = Client::of(&mut script).await;
     client.query("Subscribe", "");
-    let call =
-        script.new_dialog("phones", "sip:alice@127.0.0.1", "sip:bob@127.0.0.1;osid=1.2", None);
+    let call = script.new_dialog("phones", "sip:alice@127.0.0.1", "sip:bob@127.0.0.1;osid=1.2");
     for state in 2..=4 {
         sleep(Duration::from_secs(1)).await;
         script.advance(&call, state);

@@ -305,6 +305,28 @@ async fn the_server_stops_in_good_order_when_told_to() {
     }
 }
 
+#[tokio::test]
+async fn clients_that_come_and_go_leave_nothing_open() {
+    let (_directory, file) = configured(FREE_PORTS);
+    let mut server = Server::start(&file);
+    let url = server.logs("clients: ").await;
+    let folder = format!("/proc/{}/fd", server.process.id().unwrap());
+    // Somebody has to read its log, or it stops at a full pipe.
+    tokio::spawn(async move { while let Ok(Some(_)) = server.log.next_line().await {} });
+    let open = || std::fs::read_dir(&folder).unwrap().count();
+    let before = open();
+    let closed = async {
+        for _ in 0..500 {
+            let (mut client, _) = tokio_tungstenite::connect_async(&url).await.unwrap();
+            client.close(None).await.unwrap();
+        }
+        while open() > before {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, closed).await.expect("every connection is closed");
+}
+
 /// A socket in the place of a phone, on the wire.
 struct Phone(UdpSocket);
 

@@ -157,7 +157,8 @@ impl Dialogs {
         }
     }
 
-    fn ask_for(&self, callid: String) {
+    /// Has the dialog of a Call-ID looked at.
+    pub(super) fn ask_for(&self, callid: String) {
         if self.unknown.try_send(callid).is_err() {
             self.missed.notify_one();
         }
@@ -224,8 +225,8 @@ impl Table {
         }
         self.advance(&listed.id, listed.state, sink);
         if let Some(dialog) = self.by_id.get_mut(&listed.id) {
-            dialog.hold(Side::Caller, listed.held[0], sink);
-            dialog.hold(Side::Callee, listed.held[1], sink);
+            dialog.hold(Side::Caller, listed.kept[0].is_held(), sink);
+            dialog.hold(Side::Callee, listed.kept[1].is_held(), sink);
         }
     }
 
@@ -370,6 +371,41 @@ async fn is_there(proxy: &WeakProxy, id: &str, callid: &str) -> Option<bool> {
     }
 }
 
+/// What the proxy keeps of the hold of a party.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// It was never on hold.
+    Nothing,
+    /// 4.0: flags that are set once the phone has agreed, [`Kept::ITSELF`] and [`Kept::OTHER`].
+    Agreed(u64),
+    /// 3.x: whether the last re-INVITE that was sent holds it, whatever the phone says to that.
+    Sent(bool),
+}
+
+impl Kept {
+    /// It is on hold.
+    pub(super) const ITSELF: u64 = 8;
+    /// The other party is.
+    pub(super) const OTHER: u64 = 4;
+
+    /// Whether a party is as it is wanted: with these flags set, or not set. 3.x knows no flags.
+    pub(super) fn is(self, held: bool, flags: u64) -> bool {
+        match self {
+            Self::Nothing => !held,
+            Self::Agreed(set) => set & flags == if held { flags } else { 0 },
+            Self::Sent(sent) => sent == held,
+        }
+    }
+
+    fn is_held(self) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Agreed(flags) => flags & Self::ITSELF != 0,
+            Self::Sent(held) => held,
+        }
+    }
+}
+
 /// A dialog as the proxy lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Listed {
@@ -378,8 +414,8 @@ pub(super) struct Listed {
     pub(super) state: DialogState,
     from_uri: String,
     to_uri: String,
-    /// Caller and callee.
-    held: [bool; 2],
+    /// What is kept of the hold of caller and callee.
+    pub(super) kept: [Kept; 2],
     /// Who is being transferred: `Some("")` when nobody is any more.
     pub(super) transfer_leg: Option<String>,
     /// The Call-ID that the transfer led to.
@@ -393,11 +429,10 @@ impl Listed {
         let values = dialog["context"]["values"].as_array().map_or(&[][..], Vec::as_slice);
         let kept = |name: &str| values.iter().find_map(|value| value.get(name));
         let kept_text = |name: &str| kept(name).and_then(Value::as_str).map(str::to_owned);
-        // 4.0 keeps flags of which 8 is "on hold", 3.x a word.
         let held = |name: &str| match kept(name) {
-            Some(Value::Number(flags)) => flags.as_u64().is_some_and(|flags| flags & 8 != 0),
-            Some(Value::String(word)) => word == "hold",
-            _ => false,
+            Some(Value::Number(flags)) => Kept::Agreed(flags.as_u64().unwrap_or_default()),
+            Some(Value::String(word)) => Kept::Sent(word == "hold"),
+            _ => Kept::Nothing,
         };
         Some(Self {
             id: text("ID")?,
@@ -405,7 +440,7 @@ impl Listed {
             state: DialogState::of(dialog["state"].as_u64()?)?,
             from_uri: text("from_uri").unwrap_or_default(),
             to_uri: without_mark(text("to_uri").unwrap_or_default()),
-            held: [held("call_hold_caller"), held("call_hold_callee")],
+            kept: [held("call_hold_caller"), held("call_hold_callee")],
             transfer_leg: kept_text("call_transfer_leg"),
             transfer_callid: kept_text("call_transfer_callid"),
         })

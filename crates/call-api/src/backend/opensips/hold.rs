@@ -1,27 +1,28 @@
 //! `CallHold` and `CallUnHold` (RFC 5359 §2.1): re-INVITEs that the proxy sends.
 //!
 //! It re-INVITEs both parties, also when one alone is to be held: the other one learns that it will
-//! hear nothing. So the command ends when both have answered; where one is left as it is, when no
-//! other re-INVITE is told of.
+//! hear nothing. So the command ends when both have answered. Events tell what they answer, and what
+//! the dialog keeps of the hold shows it where they are lost: 4.0 marks a party once its phone has
+//! agreed. 3.x marks it when the re-INVITE is sent, so there an event that is lost is not made up for.
 
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
+use super::dialogs::{Kept, Listed};
 use super::events::{DialogState, Happened, HoldState, leg};
 use super::mi::{Method, MiError};
 use super::outcome::failure;
 use super::proxy::{Proxy, Watch};
+use super::refer::{FIRST_LOOK, LONGEST_LOOK};
 use super::stop::{Stop, Why};
 use crate::api::{CallId, CommandError, Done, Event, EventKind, Origin, Side};
 use crate::backend::Progress;
 
-/// How long it may take to learn of another re-INVITE: the events of one process may be overtaken by
-/// those of others.
-const OTHER: Duration = Duration::from_millis(200);
-/// How long it may take to learn of any.
-const FIRST: Duration = Duration::from_secs(2);
+/// How long a phone may take: nobody has to pick up, and a proxy gives up at a phone that says
+/// nothing after 64*T1 at the latest (RFC 3261 §17.1.1.2, Timer B).
+const ANSWER: Duration = Duration::from_secs(33);
 /// How long taking a party back may take.
 const TAKE_BACK: Duration = Duration::from_secs(10);
 
@@ -66,14 +67,38 @@ pub(super) async fn run(
 /// How far the re-INVITEs are: the caller's and the callee's.
 struct Legs {
     change: Change,
-    states: [Option<HoldState>; 2],
+    /// `None` as long as nothing is known of one.
+    states: [Option<State>; 2],
+    /// What was kept before.
+    before: [Kept; 2],
+    /// Whether any event has come.
+    is_told: bool,
+    /// Whether the request may be lost.
+    is_unsure: bool,
     /// Whether the call is over.
     ended: bool,
 }
 
+/// How far a re-INVITE is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// There is none: the party is as it shall be.
+    Needless,
+    /// The phone has to answer.
+    Sent,
+    Agreed,
+    /// It refused, or did not answer.
+    Declined,
+    /// It has had its time, and what it said is not to be found out.
+    Unknown,
+}
+
+const SIDES: [Side; 2] = [Side::Caller, Side::Callee];
+
 impl Legs {
     fn new(change: Change) -> Self {
-        Self { change, states: [None; 2], ended: false }
+        let (states, before) = ([None; 2], [Kept::Nothing; 2]);
+        Self { change, states, before, is_told: false, is_unsure: false, ended: false }
     }
 
     async fn change(
@@ -82,6 +107,42 @@ impl Legs {
         watch: &mut Watch,
         progress: &Progress,
     ) -> Result<Done, CommandError> {
+        if let Ok(Some(listed)) = proxy.dialog(&self.change.callid).await {
+            self.expect(&listed);
+        }
+        self.ask(proxy, watch, progress).await?;
+        let mut pause = FIRST_LOOK;
+        let began = Instant::now();
+        let mut look = began + pause;
+        while self.is_open() {
+            tokio::select! {
+                event = watch.next() => self.event(&event, progress),
+                () = sleep_until(look) => {
+                    let is_late = began.elapsed() >= ANSWER;
+                    match proxy.dialog(&self.change.callid).await {
+                        Ok(Some(listed)) => {
+                            self.look(&listed, is_late, progress);
+                            // The event that would have had this asked for may be lost.
+                            proxy.dialogs.ask_for(self.change.callid.to_string());
+                        }
+                        Err(error) if error.code() == Some(404) => self.ended = true,
+                        Ok(None) | Err(_) => {}
+                    }
+                    pause = (2 * pause).min(LONGEST_LOOK);
+                    look = Instant::now() + pause;
+                }
+            }
+        }
+        self.outcome(proxy)
+    }
+
+    /// Sends the request. Events may come before its answer.
+    async fn ask(
+        &mut self,
+        proxy: &Proxy,
+        watch: &mut Watch,
+        progress: &Progress,
+    ) -> Result<(), CommandError> {
         let method = if self.change.held { Method::Hold } else { Method::Unhold };
         let mut params = json!({"callid": self.change.callid});
         if let Some(side) = self.change.leg {
@@ -89,44 +150,69 @@ impl Legs {
         }
         let asked = proxy.ask(method, params);
         tokio::pin!(asked);
-        let mut asked = Some(asked);
-        let mut settled: Option<Instant> = None;
-        while asked.is_some() || settled.is_none_or(|at| Instant::now() < at) {
+        loop {
             tokio::select! {
-                answer = async { asked.as_mut().expect("there is one").await }, if asked.is_some() => {
-                    asked = None;
-                    match answer {
-                        // It may have been done: the events tell.
-                        Ok(_) | Err(MiError::NoAnswer) => {}
-                        Err(error) => return Err(failure(proxy, method, error)),
+                answer = &mut asked => return match answer {
+                    Ok(_) => Ok(()),
+                    // It may have been done: the dialog shows.
+                    Err(MiError::NoAnswer) => {
+                        self.is_unsure = true;
+                        Ok(())
                     }
-                }
+                    Err(error) => Err(failure(proxy, method, error)),
+                },
                 event = watch.next() => self.event(&event, progress),
-                () = sleep_until(settled.unwrap_or_else(Instant::now)), if settled.is_some() => {}
-            }
-            if self.ended {
-                return Err(CommandError::InvalidState("the call ended".to_owned()));
-            }
-            if asked.is_none() {
-                settled = self.settled(settled);
             }
         }
-        self.outcome()
     }
 
-    /// When it is over, unless something else is told; `None` while a phone has to answer.
-    fn settled(&self, before: Option<Instant>) -> Option<Instant> {
-        let is_open = |state: &Option<HoldState>| *state == Some(HoldState::Start);
-        if self.states.iter().any(is_open) {
-            return None;
+    /// Whether something is still to be found out.
+    fn is_open(&self) -> bool {
+        let is_open = |state: &Option<State>| matches!(state, None | Some(State::Sent));
+        !self.ended && self.states.iter().any(is_open)
+    }
+
+    /// Takes what the proxy keeps before anything is asked of it: a party that is as it shall be gets
+    /// no re-INVITE.
+    fn expect(&mut self, listed: &Listed) {
+        self.before = listed.kept;
+        let needless = SIDES.map(|side| self.is_so(side, listed.kept));
+        // Where both are, there is nothing to do, or the proxy thinks otherwise.
+        if needless != [true; 2] {
+            self.states = needless.map(|needless| needless.then_some(State::Needless));
         }
-        let patience = match self.states {
-            [Some(_), Some(_)] => Duration::ZERO,
-            [None, None] => FIRST,
-            [Some(_), None] | [None, Some(_)] => OTHER,
+    }
+
+    /// Whether what is kept of a party is what is wanted.
+    fn is_so(&self, side: Side, kept: [Kept; 2]) -> bool {
+        let flags = match self.change.leg {
+            None => Kept::ITSELF | Kept::OTHER,
+            Some(leg) if leg == side => Kept::ITSELF,
+            Some(_) => Kept::OTHER,
         };
-        let at = Instant::now() + patience;
-        Some(before.map_or(at, |before| before.min(at)))
+        kept[side as usize].is(self.change.held, flags)
+    }
+
+    /// Takes what the proxy keeps now. A phone that `is_late` has had its time.
+    fn look(&mut self, listed: &Listed, is_late: bool, progress: &Progress) {
+        self.ended |= listed.state == DialogState::Deleted;
+        for side in SIDES {
+            let (before, kept) = (self.before[side as usize], listed.kept[side as usize]);
+            let is_so = self.is_so(side, listed.kept);
+            let shows_agreement = !matches!(kept, Kept::Sent(_));
+            let found = match self.states[side as usize] {
+                None | Some(State::Sent) if is_so && kept != before && shows_agreement => {
+                    State::Agreed
+                }
+                None if is_so && kept == before => State::Needless,
+                None if self.is_unsure && !self.is_told => State::Unknown,
+                None | Some(State::Sent) if !is_late => State::Sent,
+                None | Some(State::Sent) if shows_agreement => State::Declined,
+                None | Some(State::Sent) => State::Unknown,
+                Some(_) => continue,
+            };
+            self.is(side, found, progress);
+        }
     }
 
     fn event(&mut self, event: &Happened, progress: &Progress) {
@@ -141,49 +227,70 @@ impl Legs {
         if event.is_hold != self.change.held {
             return;
         }
-        let state = &mut self.states[event.leg as usize];
+        self.is_told = true;
         // A start may be told after what became of it.
-        if matches!(state, Some(HoldState::Ok | HoldState::Fail)) {
+        if matches!(self.states[event.leg as usize], Some(State::Agreed | State::Declined)) {
             return;
         }
-        *state = Some(event.state);
-        let is_asked_for = self.change.leg.is_none_or(|leg| leg == event.leg);
-        if event.state == HoldState::Ok && is_asked_for {
+        let state = match event.state {
+            HoldState::Start => State::Sent,
+            HoldState::Ok => State::Agreed,
+            HoldState::Fail => State::Declined,
+        };
+        self.is(event.leg, state, progress);
+    }
+
+    fn is(&mut self, side: Side, state: State, progress: &Progress) {
+        self.states[side as usize] = Some(state);
+        let is_asked_for = self.change.leg.is_none_or(|leg| leg == side);
+        if state == State::Agreed && is_asked_for {
             let kind = if self.change.held { EventKind::Held } else { EventKind::Unheld };
             let callid = self.change.callid.clone();
-            progress.report(Event::new(kind).at_leg(event.leg).in_call(callid));
+            progress.report(Event::new(kind).at_leg(side).in_call(callid));
         }
     }
 
-    fn outcome(&self) -> Result<Done, CommandError> {
-        let [caller, callee] = self.states;
-        let origin = match (caller, callee) {
-            (Some(HoldState::Fail), _) => Origin::Caller,
-            (_, Some(HoldState::Fail)) => Origin::Callee,
-            (None, None) => {
-                let what = "it tells nothing of the re-INVITEs: is its event socket reachable?";
-                return Err(CommandError::Declined {
-                    origin: Origin::Proxy,
-                    what: what.to_owned(),
-                });
+    fn outcome(&self, proxy: &Proxy) -> Result<Done, CommandError> {
+        if self.ended {
+            return Err(CommandError::InvalidState("the call ended".to_owned()));
+        }
+        let is = |state| SIDES.into_iter().find(|side| self.states[*side as usize] == Some(state));
+        let declined =
+            |origin, what: &str| Err(CommandError::Declined { origin, what: what.to_owned() });
+        if let Some(side) = is(State::Declined) {
+            return declined(origin(side), "it refused the re-INVITE, or did not answer it");
+        }
+        match is(State::Unknown) {
+            None => Ok(Done::default()),
+            Some(_) if self.is_unsure && !self.is_told => {
+                Err(proxy.unavailable("it did not get the request"))
             }
-            _ => return Ok(Done::default()),
-        };
-        let what = "it refused the re-INVITE, or did not answer it".to_owned();
-        Err(CommandError::Declined { origin, what })
+            Some(_) if !self.is_told => declined(
+                Origin::Proxy,
+                "it tells nothing of the re-INVITEs: is its event socket reachable?",
+            ),
+            Some(side) => declined(
+                origin(side),
+                "what it answered to the re-INVITE is lost, and this OpenSIPS cannot be asked",
+            ),
+        }
     }
 
     /// Whether one phone agreed and the other one did not.
     fn is_half_done(&self) -> bool {
-        !self.ended && self.states.contains(&Some(HoldState::Ok))
+        !self.ended && self.states.contains(&Some(State::Agreed))
     }
 
     /// Who has not answered yet.
     fn waits_for(&self) -> Origin {
-        match self.states {
-            [Some(HoldState::Start), _] => Origin::Caller,
-            [_, Some(HoldState::Start)] => Origin::Callee,
-            _ => Origin::Proxy,
-        }
+        let is_sent = |side: &Side| self.states[*side as usize] == Some(State::Sent);
+        SIDES.into_iter().find(is_sent).map_or(Origin::Proxy, origin)
+    }
+}
+
+fn origin(side: Side) -> Origin {
+    match side {
+        Side::Caller => Origin::Caller,
+        Side::Callee => Origin::Callee,
     }
 }

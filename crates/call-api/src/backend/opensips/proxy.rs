@@ -22,6 +22,8 @@ use crate::backend::EventSink;
 const ORDER_QUEUE: usize = 1024;
 /// Why a proxy cannot be used that was not asked yet.
 const NOT_FOUND_YET: &str = "it has not answered yet";
+/// How long it may take to answer an OPTIONS.
+const CATCH_UP: Duration = Duration::from_millis(500);
 /// Provisional responses that wait for a command.
 const PROVISIONAL_BOUND: usize = 16;
 
@@ -174,6 +176,23 @@ impl Proxy {
         // A task that has ended drops `answer`, which is an answer.
         let _ = self.orders.send(Order::Ask(ask)).await;
         (provisionals, answered)
+    }
+
+    /// Waits until it has sent on the SIP message that it is at. It tells of an ACK before it sends it
+    /// on, and another of its processes sends what we ask for next. The process that takes SIP
+    /// messages comes to an OPTIONS only after that; what it answers does not matter.
+    pub(super) async fn catch_up(&self) {
+        let id = uuid::Uuid::new_v4();
+        let headers = format!(
+            "From: <sip:call-api@{id}.invalid>\r\nTo: <{}>\r\nCall-ID: {id}\r\nCSeq: 1 OPTIONS\r\n",
+            self.sip
+        );
+        let params = json!({
+            "method": "OPTIONS", "ruri": *self.sip, "next_hop": *self.sip, "headers": headers,
+        });
+        let (_, answered) = self.send_request(params, Instant::now() + CATCH_UP).await;
+        // One that does not answer has had time enough.
+        let _ = answered.await;
     }
 
     /// What it does not know of that commands need. Without parameters none of it does anything.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::events::{DialogState, Status};
 use super::mi::{Method, MiError};
@@ -18,13 +18,10 @@ const SETTLE: Duration = Duration::from_millis(500);
 const ORPHAN: Duration = Duration::from_secs(2);
 /// How long the ACK of the new call may take.
 const ACKNOWLEDGED: Duration = Duration::from_secs(1);
-/// How long the ACK is on its way when the proxy tells that the dialog is confirmed: it tells before it
-/// sends, and what we ask for then is sent by another of its processes.
-pub(super) const UNDER_WAY: Duration = Duration::from_millis(20);
 /// Time until it is first asked what became of the REFER; then it doubles …
-const FIRST_LOOK: Duration = Duration::from_millis(200);
+pub(super) const FIRST_LOOK: Duration = Duration::from_millis(200);
 /// … up to this.
-const LONGEST_LOOK: Duration = Duration::from_secs(5);
+pub(super) const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
 /// A transfer that is followed.
 pub(super) struct Referral<'a> {
@@ -113,7 +110,7 @@ impl<'a> Referral<'a> {
                 () = sleep_until(patience) => return,
             }
         }
-        sleep(UNDER_WAY).await;
+        self.proxy.catch_up().await;
     }
 
     /// Asks the proxy what became of it.
@@ -139,7 +136,7 @@ impl<'a> Referral<'a> {
 }
 
 /// Waits for a moment that may never come.
-async fn until(moment: Option<Instant>) {
+pub(super) async fn until(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep_until(moment).await,
         None => std::future::pending().await,

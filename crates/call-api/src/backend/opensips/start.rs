@@ -4,7 +4,7 @@
 //!  caller         OpenSIPS          callee
 //!    |<---INVITE------|                |    t_uac_dlg: inactive offer, From the callee
 //!    |----200 OK----->|                |
-//!    |<---ACK---------|                |    E_DLG_STATE_CHANGED 4
+//!    |<---ACK---------|                |    E_DLG_STATE_CHANGED 4, t_uac_dlg: OPTIONS to itself
 //!    |<---REFER-------|                |    call_transfer
 //!    |----202-------->|                |
 //!    |----INVITE----->|----INVITE----->|    E_CALL_TRANSFER start
@@ -19,16 +19,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::dialogs::HELPER;
 use super::events::{DialogState, Happened};
 use super::mi::{Answer, Method, MiError};
 use super::outcome::{failure, final_response, refusal};
 use super::proxy::{Proxy, Watch};
-use super::refer::{Referral, UNDER_WAY, transfer_error};
+use super::refer::{LONGEST_LOOK, Referral, transfer_error, until};
 use super::stop::Stop;
-use super::tracker::Step;
+use super::tracker::{Failure, Step};
 use crate::api::{
     CallId, CallStart, CommandError, Done, Event, EventKind, Mode, Origin, Side, SipUri,
 };
@@ -36,6 +36,13 @@ use crate::backend::Progress;
 
 /// How long the ACK may take to reach the phone: a REFER must not overtake it.
 const ACK: Duration = Duration::from_millis(500);
+/// Time until it is first asked what became of an INVITE of which nothing is heard. Events tell of it
+/// within milliseconds.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often there may be no dialog of it. Time enough for the proxy to send it three times.
+const LOOKS: u32 = 3;
+/// How long the reason may take when the dialog has gone: the response, or that the proxy was restarted.
+const GONE: Duration = Duration::from_secs(3);
 /// Time between attempts to take the helper down.
 const RETRY: Duration = Duration::from_millis(500);
 /// How long taking the helper down may take.
@@ -73,6 +80,7 @@ pub(super) async fn run(
         answered: Some(answered),
         response: None,
         is_known: false,
+        is_heard: false,
         new: None,
         talks: false,
         waits_for: Origin::Caller,
@@ -157,6 +165,8 @@ struct Helper<'a> {
     response: Option<Value>,
     /// Whether the proxy has shown that it has a dialog for it.
     is_known: bool,
+    /// Whether the phone, or somebody on the way to it, has said something.
+    is_heard: bool,
     /// The call to the callee, once there is one that the proxy knows.
     new: Option<CallId>,
     /// Whether it is answered.
@@ -173,45 +183,105 @@ impl Helper<'_> {
         if !is_acknowledged {
             self.acknowledge().await;
         }
-        sleep(UNDER_WAY).await;
+        self.proxy.catch_up().await;
         self.refer().await
     }
 
     /// Waits until the caller answers. An answer of which only the dialog tells will do: the response
-    /// may be lost. Returns whether the ACK is known to be sent.
+    /// may be lost, and so may the request. Returns whether the ACK is known to be sent.
     async fn answer(&mut self) -> Result<bool, CommandError> {
+        let (mut look, mut pause) = (Instant::now() + LOOK, LOOK);
+        let (mut misses, mut settle) = (0, None);
         loop {
             let answered = self.answered.as_mut().expect("it is taken once, below");
-            let response = tokio::select! {
+            let state = tokio::select! {
                 Some(provisional) = self.provisional.recv() => {
+                    self.is_heard = true;
                     self.ringing(&provisional);
                     continue;
                 }
-                event = self.watch.next() => match self.dialog_state(&event) {
-                    Some(DialogState::Answered) => return Ok(false),
-                    Some(DialogState::Confirmed) => return Ok(true),
-                    _ => continue,
-                },
-                response = answered => response,
+                event = self.watch.next() => self.dialog_state(&event),
+                response = answered => {
+                    self.answered = None;
+                    return self.final_response(response).map(|()| false);
+                }
+                () = sleep_until(look) => {
+                    let looked = self.look(&mut misses).await?;
+                    if self.is_known {
+                        pause = (2 * pause).min(LONGEST_LOOK);
+                    }
+                    look = Instant::now() + pause;
+                    looked
+                }
+                () = until(settle) => {
+                    return Err(transfer_error(Failure::Unknown, Origin::Caller, Origin::Caller));
+                }
             };
-            self.answered = None;
-            let gone = || MiError::Unavailable("its task has ended".to_owned());
-            let response = response.map_err(|_| gone()).flatten();
-            // The deadline of the request is that of the command.
-            if response == Err(MiError::NoAnswer) {
-                return Err(CommandError::Timeout { origin: Origin::Caller });
+            match state {
+                Some(DialogState::Answered) => return Ok(false),
+                Some(DialogState::Confirmed) => return Ok(true),
+                // The response says why, unless it is lost.
+                Some(DialogState::Deleted) => {
+                    settle.get_or_insert(Instant::now() + GONE);
+                }
+                Some(DialogState::Unconfirmed | DialogState::Early) | None => {}
             }
-            let response =
-                response.map_err(|error| failure(self.proxy, Method::SendRequest, error))?;
-            let (status, cause) = final_response(&response).ok_or_else(|| {
-                CommandError::Internal(format!("OpenSIPS answered with {response}"))
-            })?;
-            if !(200..300).contains(&status.code) {
-                return Err(refusal(Origin::Caller, status, cause));
-            }
-            self.response = Some(response);
-            return Ok(false);
         }
+    }
+
+    /// Takes the final response to the INVITE.
+    fn final_response(
+        &mut self,
+        response: Result<Answer, oneshot::error::RecvError>,
+    ) -> Result<(), CommandError> {
+        let gone = |_| MiError::Unavailable("its task has ended".to_owned());
+        let response = response.map_err(gone).flatten();
+        // The deadline of the request is that of the command.
+        if response == Err(MiError::NoAnswer) {
+            return Err(CommandError::Timeout { origin: Origin::Caller });
+        }
+        let response = response.map_err(|error| failure(self.proxy, Method::SendRequest, error))?;
+        let (status, cause) = final_response(&response)
+            .ok_or_else(|| CommandError::Internal(format!("OpenSIPS answered with {response}")))?;
+        if !(200..300).contains(&status.code) {
+            return Err(refusal(Origin::Caller, status, cause));
+        }
+        self.response = Some(response);
+        Ok(())
+    }
+
+    /// Asks the proxy for the dialog. The INVITE makes it on its way to the phone, so the request for
+    /// it was lost if there is none, or the INVITE gets nowhere. It is not asked for again: the proxy
+    /// would call twice if it were only late.
+    async fn look(&mut self, misses: &mut u32) -> Result<Option<DialogState>, CommandError> {
+        match self.proxy.dialog(&self.callid).await {
+            Ok(listed) => {
+                self.is_known = true;
+                Ok(listed.map(|listed| listed.state))
+            }
+            Err(error) if error.code() != Some(404) => Ok(None),
+            Err(_) if self.is_known => Ok(Some(DialogState::Deleted)),
+            // The script makes no dialog, which is told once the phone has answered.
+            Err(_) if self.is_heard => Ok(None),
+            Err(_) => {
+                *misses += 1;
+                if *misses < LOOKS {
+                    return Ok(None);
+                }
+                Err(self.proxy.unavailable(match self.cancel().await {
+                    true => "it did not get the request to call the caller",
+                    false => "its own INVITE has made no dialog: it has too much to do, its script does not call create_dialog(), or sip.uri does not lead there",
+                }))
+            }
+        }
+    }
+
+    /// Cancels the INVITE where there is no dialog to end. Returns whether there is none: the request
+    /// for it came to nothing.
+    async fn cancel(&self) -> bool {
+        let params = json!({"callid": self.callid, "cseq": "1"});
+        let cancelled = self.proxy.ask(Method::CancelRequest, params).await;
+        cancelled.is_err_and(|error| error.code() == Some(481))
     }
 
     fn ringing(&self, provisional: &Value) {
@@ -308,8 +378,12 @@ impl Helper<'_> {
             let params = json!({"dialog_id": self.callid});
             let answer = self.proxy.ask(Method::EndDialog, params).await;
             if self.answered.is_some() {
-                // The caller may answer while CANCEL is on its way, and the INVITE may even be on its
-                // way to where the proxy makes a dialog of it.
+                // The INVITE may be on its way to where the proxy makes a dialog of it.
+                let is_missing = answer.is_err_and(|error| error.code() == Some(404));
+                if is_missing && self.cancel().await {
+                    return;
+                }
+                // The caller may answer while CANCEL is on its way.
                 if self.ends_within(RETRY).await {
                     return;
                 }

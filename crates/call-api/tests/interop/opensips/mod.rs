@@ -221,7 +221,6 @@ fn example(ports: &Ports) -> String {
     replace("127.0.0.1:5060", &format!("127.0.0.1:{}", ports.sip));
     replace("127.0.0.1:8080", &format!("127.0.0.1:{}", ports.control));
     replace("\"port\", 8888", &format!("\"port\", {}", ports.media));
-    replace("log_level=3\n", "log_level=3\nstderror_enabled=yes\nsyslog_enabled=no\n");
     if let Some(modules) = env::var_os("OPENSIPS_MODULES") {
         let modules = modules.to_str().expect("OPENSIPS_MODULES is a path in UTF-8");
         replace("/usr/lib/x86_64-linux-gnu/opensips/modules/", &format!("{modules}/"));

@@ -55,11 +55,18 @@ pub(crate) struct World {
     pub(crate) has_no_dialogs: bool,
     /// Requests of these methods do not arrive, so often.
     pub(crate) lost_requests: HashMap<&'static str, usize>,
+    /// The next request of these methods is read so late, and others wait behind it.
+    pub(crate) late_requests: HashMap<&'static str, Duration>,
+    /// The proxy's own INVITE takes so long to where a dialog is made.
+    pub(crate) late_dialogs: Duration,
+    /// How long after the event of an ACK the ACK itself is sent on.
+    pub(crate) ack_takes: Duration,
     /// Answers to these methods do not arrive, so often.
     pub(crate) lost_answers: HashMap<&'static str, usize>,
     /// Answers to these methods come so late.
     pub(crate) late_answers: HashMap<&'static str, Duration>,
-    /// Events that are not sent: name, and `state` or number of the new state.
+    /// Events that are not sent: name, and `state` or number of the new state, and after a space the
+    /// leg where only that one's is.
     pub(crate) lost_events: Vec<(&'static str, &'static str)>,
     /// Every event comes twice.
     pub(crate) doubles_events: bool,
@@ -83,6 +90,9 @@ impl Default for World {
             passes_provisional: false,
             has_no_dialogs: false,
             lost_requests: HashMap::new(),
+            late_requests: HashMap::new(),
+            late_dialogs: Duration::ZERO,
+            ack_takes: Duration::from_millis(10),
             lost_answers: HashMap::new(),
             late_answers: HashMap::new(),
             lost_events: Vec::new(),

@@ -7,18 +7,34 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use socket2::SockRef;
 use tokio::net::{UdpSocket, UnixDatagram};
 use tokio::sync::mpsc;
 
 use super::{Arrival, FarEnd, MAX_DATAGRAM, any_address};
 
+/// What the kernel is asked to keep: some 2,000 events.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
 /// Carries requests and answers over UDP. The socket is connected, so the kernel keeps datagrams from
 /// other addresses away and tells when nobody listens at the proxy's.
 pub(super) async fn udp(proxy: SocketAddr, far: FarEnd) -> io::Result<()> {
     let socket = UdpSocket::bind(any_address(proxy.ip())).await?;
+    enlarge(&socket, "answers");
     socket.connect(proxy).await?;
     carry(Socket::Udp(socket), far);
     Ok(())
+}
+
+/// Has the kernel keep more of what arrives while we do not get to run. It gives twice of what it may,
+/// `net.core.rmem_max`, at the most, and counts its own bookkeeping.
+fn enlarge(socket: &UdpSocket, what: &str) {
+    let socket = SockRef::from(socket);
+    let asked = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    match asked.and_then(|()| socket.recv_buffer_size()) {
+        Ok(bytes) => tracing::info!(what, bytes, "receive buffer"),
+        Err(error) => tracing::warn!(what, %error, "the receive buffer stays as it is"),
+    }
 }
 
 /// Carries requests and answers over UNIX datagrams. The socket is not connected: OpenSIPS makes a
@@ -118,6 +134,7 @@ impl SocketFile {
 /// Receives events over UDP. Each process of OpenSIPS has a port of its own, so a sender is known by
 /// its address alone.
 pub(super) async fn events(socket: UdpSocket, arrivals: mpsc::Sender<Arrival>, proxy: IpAddr) {
+    enlarge(&socket, "events");
     let mut buffer = vec![0; MAX_DATAGRAM];
     loop {
         let received = tokio::select! {

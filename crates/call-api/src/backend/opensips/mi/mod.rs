@@ -18,6 +18,8 @@ use tokio::time::Instant;
 pub enum Method {
     /// Send a SIP request outside of dialogs, and wait for its answer.
     SendRequest,
+    /// Cancel an INVITE that was sent so.
+    CancelRequest,
     /// Every dialog, with what modules keep of it, or the one with a Call-ID.
     Dialogs,
     /// End a dialog: BYE to both parties, or CANCEL.
@@ -63,6 +65,8 @@ impl Method {
         match (names, self) {
             (Names::Old, Self::SendRequest) => "t_uac_dlg",
             (Names::New, Self::SendRequest) => "tm:uac_dlg",
+            (Names::Old, Self::CancelRequest) => "t_uac_cancel",
+            (Names::New, Self::CancelRequest) => "tm:uac_cancel",
             (Names::Old, Self::Dialogs) => "dlg_list_ctx",
             (Names::New, Self::Dialogs) => "dialog:list_ctx",
             (Names::Old, Self::EndDialog) => "dlg_end_dlg",
@@ -84,7 +88,7 @@ impl Method {
     #[must_use]
     pub fn module(self) -> &'static str {
         match self {
-            Self::SendRequest => "tm",
+            Self::SendRequest | Self::CancelRequest => "tm",
             Self::Dialogs | Self::EndDialog => "dialog",
             Self::Transfer | Self::Hold | Self::Unhold => "callops",
             Self::Subscribe | Self::Uptime | Self::Version => "core",
@@ -96,9 +100,12 @@ impl Method {
     pub fn is_repeatable(self) -> bool {
         match self {
             Self::Dialogs | Self::Subscribe | Self::Uptime | Self::Version => true,
-            Self::SendRequest | Self::EndDialog | Self::Transfer | Self::Hold | Self::Unhold => {
-                false
-            }
+            Self::SendRequest
+            | Self::CancelRequest
+            | Self::EndDialog
+            | Self::Transfer
+            | Self::Hold
+            | Self::Unhold => false,
         }
     }
 }
