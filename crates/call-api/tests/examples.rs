@@ -11,8 +11,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use call_api::api::{Command, CommandError, Done};
-use call_api::backend::embedded::translate::{self, Parties};
+use call_api::api::{Command, CommandError, Done, Subject};
+use call_api::backend::embedded::translate;
 use call_api::backend::fake::Fake;
 use call_api::backend::{Backend, Outcome, Progress};
 use call_api::config::Limits;
@@ -55,7 +55,7 @@ impl Backend for Lab {
 }
 
 fn run(world: &mut World, command: Command, progress: &Progress) -> Result<Done, CommandError> {
-    let parties = Parties::of(&command);
+    let subject = Subject::of(&command);
     let reported = world.events.len();
     match command {
         Command::CallStart(start) => world.start_with(translate::start(start)),
@@ -72,7 +72,7 @@ fn run(world: &mut World, command: Command, progress: &Progress) -> Result<Done,
     for event in &world.events[reported..] {
         match event {
             engine::Event::Progress(_, step) => {
-                progress.report(translate::progress(step, &parties));
+                progress.report(translate::progress(step, &subject));
             }
             engine::Event::Done(_, result) => return translate::outcome(result.clone()),
             engine::Event::Call(_) | engine::Event::Registration { .. } => {}

@@ -130,6 +130,12 @@ impl fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {}
 
+/// A SIP status as it stands in a response: `486 Busy Here` (RFC 3261 §21).
+#[must_use]
+pub fn status_line(code: u16) -> String {
+    format!("{code} {}", sip::reason_phrase(code))
+}
+
 /// Who answered with a failure, or did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -31,7 +31,7 @@ use axum::extract::State;
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -42,9 +42,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::backend::Backend;
-use crate::config::{Config, Limits, TAKEN_PATHS};
+use crate::config::{Config, Limits, TAKEN_PATHS, WsServer};
 use commands::Commands;
 pub use commands::Phase;
+use dialect::Dialect;
 pub use door::{Door, Listener, bind};
 use journal::Journal;
 use tls::Tls;
@@ -99,7 +100,7 @@ pub async fn serve(
         own_host: config.ws_server.host.clone(),
         origins: config.ws_server.origins.clone(),
     });
-    let app = router(&config.ws_server.http_path, Arc::clone(&server));
+    let app = router(&config.ws_server, Arc::clone(&server));
     let slots = Arc::new(Semaphore::new(config.limits.connections as usize));
     tokio::select! {
         never = accept(&listener.socket, &app, &slots, &server) => match never {},
@@ -139,12 +140,15 @@ async fn stop(
     phase.send_replace(Phase::Closing);
 }
 
-fn router(http_path: &str, server: Arc<Server>) -> Router {
-    let v1 = format!("{}/v1", http_path.trim_end_matches('/'));
+fn router(ws_server: &WsServer, server: Arc<Server>) -> Router {
+    let http_path = ws_server.http_path.as_str();
+    let under = |name| format!("{}/{name}", http_path.trim_end_matches('/'));
+    let api = |dialect: Dialect| get(ws::upgrade).layer(Extension(dialect));
     let [healthz, readyz, openrpc_json, asyncapi_json] = TAKEN_PATHS;
     Router::new()
-        .route(http_path, get(ws::upgrade))
-        .route(&v1, get(ws::upgrade))
+        .route(http_path, api(ws_server.dialect))
+        .route(&under("v1"), api(Dialect::V1))
+        .route(&under("v2"), api(Dialect::V2))
         .route(healthz, get(async || "ok\n"))
         .route(readyz, get(ready))
         .route(openrpc_json, get(openrpc))

@@ -54,7 +54,7 @@ pub(super) async fn run(
     };
     if outcome.is_err() && change.held && legs.is_half_done() {
         let back = Change { held: false, ..change };
-        let mut legs = Legs::new(back);
+        let mut legs = Legs { undoes: true, ..Legs::new(back) };
         let taken_back = legs.change(proxy, &mut watch, progress);
         if !matches!(tokio::time::timeout(TAKE_BACK, taken_back).await, Ok(Ok(_))) {
             tracing::warn!("a party is left on hold");
@@ -67,13 +67,15 @@ pub(super) async fn run(
 struct Legs {
     change: Change,
     states: [Option<HoldState>; 2],
+    /// Whether it takes back what it has done itself.
+    undoes: bool,
     /// Whether the call is over.
     ended: bool,
 }
 
 impl Legs {
     fn new(change: Change) -> Self {
-        Self { change, states: [None; 2], ended: false }
+        Self { change, states: [None; 2], undoes: false, ended: false }
     }
 
     async fn change(
@@ -146,12 +148,21 @@ impl Legs {
         if matches!(state, Some(HoldState::Ok | HoldState::Fail)) {
             return;
         }
+        let is_new = state.is_none();
         *state = Some(event.state);
-        let is_asked_for = self.change.leg.is_none_or(|leg| leg == event.leg);
-        if event.state == HoldState::Ok && is_asked_for {
-            let kind = if self.change.held { EventKind::Held } else { EventKind::Unheld };
+        if self.change.leg.is_some_and(|leg| leg != event.leg) {
+            return;
+        }
+        let report = |kind| {
             let callid = self.change.callid.clone();
             progress.report(Event::new(kind).at_leg(event.leg).in_call(callid));
+        };
+        // Whoever has answered was asked, though the event that says so may be late.
+        if is_new && !self.undoes {
+            report(EventKind::HoldAsked);
+        }
+        if event.state == HoldState::Ok {
+            report(if self.change.held { EventKind::Held } else { EventKind::Unheld });
         }
     }
 
