@@ -251,7 +251,11 @@ fn words(subject: &Subject, error: &CommandError) -> String {
             "the call is not established" | "the call is not answered yet" => {
                 "410 Dialog not ready".to_owned()
             }
-            "a transfer is under way" | "another hold is under way" => status_line(491),
+            "a transfer is under way"
+            | "another hold is under way"
+            | "a call is transferred once in OpenSIPS, and this one was, or is being" => {
+                status_line(491)
+            }
             why => why.to_owned(),
         },
         CommandError::Sip { origin, code, reason, .. } => {
