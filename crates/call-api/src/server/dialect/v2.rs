@@ -24,7 +24,7 @@ use crate::server::journal::{CommandRecord, Notice};
 pub(in crate::server) struct CommandParams<'a> {
     /// The command.
     cmd_id: &'a CommandId,
-    /// More about it.
+    /// More about it: of `Error` words, of `Reply` what was sent, else an object.
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<Data<'a>>,
     /// What happened.
@@ -50,6 +50,7 @@ pub(in crate::server) struct CommandParams<'a> {
 
 /// What can happen to a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+#[schemars(rename = "CommandEvent")]
 enum EventName {
     /// `CallStart`: the caller answered.
     CallerAnswered,
@@ -86,6 +87,7 @@ enum EventName {
 
 /// What `data` holds.
 #[derive(JsonSchema, Serialize)]
+#[schemars(rename = "CommandData")]
 #[serde(untagged)]
 enum Data<'a> {
     /// Of most events.
@@ -98,6 +100,7 @@ enum Data<'a> {
 
 /// Whom an event is about.
 #[derive(Default, PartialEq, JsonSchema, Serialize)]
+#[schemars(rename = "CommandDetails")]
 struct Details<'a> {
     /// `CallStart`: who is called then.
     #[serde(skip_serializing_if = "Option::is_none")]
