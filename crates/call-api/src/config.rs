@@ -52,8 +52,10 @@ pub struct WsServer {
     pub host: String,
     /// TCP port to listen on; 0 takes a free one.
     pub port: u16,
-    /// Path of the WebSocket.
+    /// Path of the WebSocket. Under it are `/v1` and `/v2`, which each speak one dialect.
     pub http_path: String,
+    /// The dialect that is spoken at `http_path` itself.
+    pub dialect: Dialect,
     /// Whether an address that other machines reach is meant, for everybody who reaches it.
     pub allow_remote: bool,
     /// The file of access tokens; without it everybody who reaches the API may use it.
@@ -64,6 +66,17 @@ pub struct WsServer {
     pub tls_certificate: Option<PathBuf>,
     /// The certificate's key, in PEM.
     pub tls_key: Option<PathBuf>,
+}
+
+/// How replies and notifications are spelled, and how closely requests are read: see
+/// `server::dialect`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// That of the README's example flows.
+    #[default]
+    V1,
+    /// That of the Go implementation of this API.
+    V2,
 }
 
 /// `sip`: how SIP is spoken.
@@ -174,6 +187,7 @@ impl Default for WsServer {
             host: "127.0.0.1".to_owned(),
             port: 5059,
             http_path: "/call-api".to_owned(),
+            dialect: Dialect::default(),
             allow_remote: false,
             tokens: None,
             origins: Vec::new(),

@@ -24,6 +24,7 @@ use call_api::server::Phase;
 use call_api::server::access::token::Tokens;
 use call_api::server::commands::Commands;
 use call_api::server::connection::Connection;
+use call_api::server::dialect::Dialect;
 use call_api::server::discovery::Discovery;
 use call_api::server::journal::{self, Journal};
 use call_api::server::outbox::{Outbox, Outgoing};
@@ -53,9 +54,12 @@ async fn every_example_goes_as_the_document_tells() {
     let mut examples = 0;
     for document in ["README.md", "docs/api.md", "docs/embedded.md"] {
         let mut lab = Lab::start().await;
-        for example in blocks(&read(document), "json") {
-            lab.replay(document, &example).await;
-            examples += 1;
+        let text = read(document);
+        for (language, dialect) in [("json", Dialect::V1), ("json v2", Dialect::V2)] {
+            for example in blocks(&text, language) {
+                lab.replay(document, dialect, &example).await;
+                examples += 1;
+            }
         }
     }
     assert!(examples >= 8, "only {examples} examples were found");
@@ -215,7 +219,8 @@ fn every_flow_is_listed_by_its_command() {
 
 /// A server, its phones, and one client.
 struct Lab {
-    connection: Connection,
+    /// One for each dialect; what they read comes together.
+    connections: [(Dialect, Connection); 2],
     outgoing: Outgoing,
     /// Addresses: in the documents, and here.
     addresses: Vec<(String, String)>,
@@ -244,14 +249,16 @@ impl Lab {
             let here = start_phone(name, engine, answer).await;
             addresses.push((format!("127.0.0.1:{port}"), here.to_string()));
         }
-        let connection = Connection::new(commands, outbox);
+        let connections = [Dialect::V1, Dialect::V2].map(|dialect| {
+            (dialect, Connection::new(commands.clone(), outbox.clone()).speaking(dialect))
+        });
         let (shown, heard) = (Ids::default(), Ids::default());
         let asked = HashMap::new();
-        Self { connection, outgoing, addresses, shown, heard, schemas, asked, _phase: phase }
+        Self { connections, outgoing, addresses, shown, heard, schemas, asked, _phase: phase }
     }
 
     /// Sends what the client sends in an example, and compares what it reads with what it gets.
-    async fn replay(&mut self, document: &str, example: &str) {
+    async fn replay(&mut self, document: &str, dialect: Dialect, example: &str) {
         let mut text = example.to_owned();
         for (documented, here) in &self.addresses {
             text = text.replace(documented, here);
@@ -266,7 +273,9 @@ impl Lab {
             if is_request(&shown) {
                 self.name_as_here(&mut shown);
                 self.ask(&shown);
-                self.connection.receive(&shown.to_string());
+                let spoken = |(known, _): &&(Dialect, Connection)| *known == dialect;
+                let (_, connection) = self.connections.iter().find(spoken).unwrap();
+                connection.receive(&shown.to_string());
                 continue;
             }
             let heard = timeout(DEADLINE, self.outgoing.messages.recv()).await;
@@ -277,7 +286,7 @@ impl Lab {
             self.heard.mask(&mut heard);
             assert_eq!(format!("{heard:#}"), format!("{shown:#}"), "{document}:\n{example}");
             running += started(&heard);
-            running -= i32::from(heard["method"] == "Ended");
+            running -= i32::from(heard["method"] == "Ended" || heard["params"]["event"] == "Ended");
         }
         assert_eq!(running, 0, "{document}: an example shows all, up to Ended:\n{example}");
         assert!(self.outgoing.messages.try_recv().is_err(), "{document}: more came of\n{example}");
@@ -357,9 +366,12 @@ async fn start_phone(name: &str, engine: SocketAddr, answer: Answer) -> SocketAd
 fn is_request(message: &Value) -> bool {
     match message {
         Value::Array(batch) => batch.iter().any(is_request),
-        _ => message["method"]
-            .as_str()
-            .is_some_and(|method| !["Event", "Error", "Ended"].contains(&method)),
+        _ => {
+            // What is told has the name of an event, or of a notification.
+            let is_told = |method| ["Event", "Error", "Ended"].contains(&method);
+            message["params"].get("event").is_none()
+                && message["method"].as_str().is_some_and(|method| !is_told(method))
+        }
     }
 }
 

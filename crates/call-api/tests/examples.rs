@@ -11,14 +11,15 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use call_api::api::{Command, CommandError, Done};
-use call_api::backend::embedded::translate::{self, Parties};
+use call_api::api::{Command, CommandError, Done, Subject};
+use call_api::backend::embedded::translate;
 use call_api::backend::fake::Fake;
 use call_api::backend::{Backend, Outcome, Progress};
 use call_api::config::Limits;
 use call_api::server::Phase;
 use call_api::server::commands::Commands;
 use call_api::server::connection::Connection;
+use call_api::server::dialect::Dialect;
 use call_api::server::journal::Journal;
 use call_api::server::outbox::{Outbox, Outgoing};
 use serde_json::Value;
@@ -55,7 +56,7 @@ impl Backend for Lab {
 }
 
 fn run(world: &mut World, command: Command, progress: &Progress) -> Result<Done, CommandError> {
-    let parties = Parties::of(&command);
+    let subject = Subject::of(&command);
     let reported = world.events.len();
     match command {
         Command::CallStart(start) => world.start_with(translate::start(start)),
@@ -72,7 +73,7 @@ fn run(world: &mut World, command: Command, progress: &Progress) -> Result<Done,
     for event in &world.events[reported..] {
         match event {
             engine::Event::Progress(_, step) => {
-                progress.report(translate::progress(step, &parties));
+                progress.report(translate::progress(step, &subject));
             }
             engine::Event::Done(_, result) => return translate::outcome(result.clone()),
             engine::Event::Call(_) | engine::Event::Registration { .. } => {}
@@ -83,32 +84,39 @@ fn run(world: &mut World, command: Command, progress: &Progress) -> Result<Done,
 }
 
 struct Client {
+    dialect: Dialect,
     connection: Connection,
     outgoing: Outgoing,
     _phase: watch::Sender<Phase>,
 }
 
 impl Client {
-    fn of(backend: Arc<dyn Backend>) -> Self {
+    fn of(backend: Arc<dyn Backend>, dialect: Dialect) -> Self {
         let (phase, follow) = watch::channel(Phase::Serving);
         let journal = Arc::new(Journal::default());
         let commands = Commands::new(backend, journal, &Limits::default(), follow);
         let (outbox, outgoing) = Outbox::channel(1 << 20);
-        let connection = Connection::new(Arc::new(commands), outbox);
-        Self { connection, outgoing, _phase: phase }
+        let connection = Connection::new(Arc::new(commands), outbox).speaking(dialect);
+        Self { dialect, connection, outgoing, _phase: phase }
     }
 
     /// Sends a command's example request with these parameters, and checks that what is read of it
     /// is what the example shows. Returns the Call-ID that its `Ended` names.
     async fn check(&mut self, method: &str, params: &[(&str, &str)]) -> Option<String> {
-        self.connection.receive(&flows::request(method, params).to_string());
+        let method = match (self.dialect, method) {
+            (Dialect::V2, "CallUnHold") => "CallUnhold",
+            (_, method) => method,
+        };
+        let request = flows::request(self.dialect, method, params);
+        self.connection.receive(&request.to_string());
         let mut read: Vec<Value> = Vec::new();
-        while read.last().is_none_or(|message| message["method"] != "Ended") {
+        let is_ended = |m: &Value| m["method"] == "Ended" || m["params"]["event"] == "Ended";
+        while !read.last().is_some_and(is_ended) {
             let message = self.outgoing.messages.recv().await.unwrap();
             read.push(serde_json::from_str(message.text()).unwrap());
         }
         assert!(self.outgoing.messages.try_recv().is_err(), "Ended is the last message");
-        flows::assert_like_example(method, &read);
+        flows::assert_like_example(self.dialect, &request, &read);
         let callid = &read.last().unwrap()["params"]["callid"];
         callid.as_str().map(str::to_owned)
     }
@@ -116,7 +124,12 @@ impl Client {
 
 #[tokio::test]
 async fn each_command_is_like_its_example_on_a_backend_without_sip() {
-    let mut client = Client::of(Arc::new(Fake::default()));
+    without_sip(Dialect::V1).await;
+    without_sip(Dialect::V2).await;
+}
+
+async fn without_sip(dialect: Dialect) {
+    let mut client = Client::of(Arc::new(Fake::default()), dialect);
     for method in ["CallStart", "CallHold", "CallBlindTransfer", "CallAttendedTransfer", "CallEnd"]
     {
         client.check(method, &[]).await;
@@ -127,9 +140,14 @@ async fn each_command_is_like_its_example_on_a_backend_without_sip() {
 
 #[tokio::test]
 async fn each_command_is_like_its_example_on_the_engine() {
+    on_the_engine(Dialect::V1).await;
+    on_the_engine(Dialect::V2).await;
+}
+
+async fn on_the_engine(dialect: Dialect) {
     let phones = World::new(1).phones;
     let [alice, bob, cindy] = [CALLER, CALLEE, OTHER].map(|phone| phones[phone].uri());
-    let mut client = Client::of(Arc::new(Lab::start()));
+    let mut client = Client::of(Arc::new(Lab::start()), dialect);
     let parties = [("caller", &*alice), ("callee", &*bob)];
 
     let call = client.check("CallStart", &parties).await.unwrap();
@@ -144,6 +162,10 @@ async fn each_command_is_like_its_example_on_the_engine() {
     let first = client.check("CallStart", &parties).await.unwrap();
     let second = [("caller", &*bob), ("callee", &*cindy)];
     let second = client.check("CallStart", &second).await.unwrap();
-    let attended = [("callid_a", &*first), ("callid_b", &*second), ("destination", &*cindy)];
+    let [callid_a, callid_b] = match dialect {
+        Dialect::V1 => ["callid_a", "callid_b"],
+        Dialect::V2 => ["callidA", "callidB"],
+    };
+    let attended = [(callid_a, &*first), (callid_b, &*second), ("destination", &*cindy)];
     client.check("CallAttendedTransfer", &attended).await.unwrap();
 }

@@ -71,6 +71,8 @@ pub enum Step {
     TransferProgress(u16),
     /// The call between the two was placed.
     CallStarted,
+    /// The party is asked to be held, or taken back, by a re-INVITE.
+    HoldAsked,
     /// The party is on hold.
     Held,
     /// The party is not on hold any more.

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::error::{ErrorKind, RequestError};
 use super::event::Side;
+use super::jsonrpc::Reading;
 use super::param::{
     CallId, CommandId, DisplayName, ExtraHeaders, Param, Params, SipUri, nearest, quoted,
 };
@@ -276,8 +277,15 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    /// Fails with [`ErrorKind::MethodNotFound`] or [`ErrorKind::InvalidParams`].
+    /// Reads a request to the letter. Fails with [`ErrorKind::MethodNotFound`] or
+    /// [`ErrorKind::InvalidParams`].
     pub fn parse(method: &str, params: Value) -> Result<Self, RequestError> {
+        Self::read(method, params, Reading::Strict)
+    }
+
+    /// The same, as closely or loosely as asked for.
+    pub fn read(method: &str, params: Value, reading: Reading) -> Result<Self, RequestError> {
+        let params = (params, reading);
         match method {
             "CallStart" => Self::named(params, |p| {
                 Ok(Command::CallStart(CallStart {
@@ -340,10 +348,10 @@ impl Invocation {
 
     /// A command with named parameters: its own, and those that every command takes.
     fn named(
-        params: Value,
+        (params, reading): (Value, Reading),
         command: impl FnOnce(&mut Params) -> Result<Command, RequestError>,
     ) -> Result<Self, RequestError> {
-        let mut params = Params::new(params)?;
+        let mut params = Params::new(params, reading)?;
         let command = command(&mut params)?;
         let cmd_id = params.optional("cmd_id")?;
         let verbose = params.optional("verbose")?.unwrap_or(false);
@@ -352,10 +360,10 @@ impl Invocation {
     }
 
     /// `Echo` takes anything, so only its `cmd_id` is looked at.
-    fn echo(params: Value) -> Result<Self, RequestError> {
-        let cmd_id = match params.as_object() {
-            Some(members) => Params::new(Value::Object(members.clone()))?.optional("cmd_id")?,
-            None => None,
+    fn echo((params, reading): (Value, Reading)) -> Result<Self, RequestError> {
+        let cmd_id = match params.is_object() {
+            true => Params::new(params.clone(), reading)?.optional("cmd_id")?,
+            false => None,
         };
         Ok(Self { command: Command::Echo(Echo { params }), cmd_id, verbose: false })
     }

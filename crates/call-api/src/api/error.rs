@@ -11,42 +11,45 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One row of the table of errors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema)]
 pub enum ErrorKind {
-    /// Not JSON, or nested too deeply.
+    /// Not JSON, or nested deeper than `limits.json_depth`.
     ParseError,
-    /// JSON, but not a JSON-RPC 2.0 request.
+    /// JSON, but no JSON-RPC 2.0 request.
     InvalidRequest,
-    /// No such command.
+    /// No such command; they are case-sensitive.
     MethodNotFound,
-    /// A parameter is missing, unknown, ill-typed or invalid.
+    /// A parameter is missing, unknown, or not what it must be: the message names it.
     InvalidParams,
-    /// A bug of ours.
+    /// A bug here; it cost this command and no other.
     Internal,
-    /// A token is needed.
+    /// An access token is needed: in the body of an HTTP 401.
     AuthRequired,
-    /// The token is not valid.
+    /// The access token is not valid: in the body of an HTTP 401.
     AuthFailed,
-    /// The token may not do this.
+    /// The access token's scope or patterns do not include this.
     Forbidden,
-    /// No such call, leg, command or subscription.
+    /// No call has this Call-ID, or it is over; no such subscription.
     NotFound,
-    /// Not answered yet, already held, a transfer is under way.
+    /// `CallEnd` ended the call that this command worked on; it is not established yet; a hold or
+    /// transfer of it is under way, or there is nothing to change; or several calls share the Call-ID,
+    /// and the message lists names for `callid` that tell them apart.
     InvalidState,
-    /// This cmd_id was used for something else.
+    /// This `cmd_id` was used for another command.
     Conflict,
-    /// Too many commands, calls or connections.
+    /// A limit is reached: commands, calls, subscriptions, remembered `cmd_id`s, or the rates of an
+    /// access token.
     RateLimited,
-    /// Somebody did not answer.
+    /// Somebody did not answer in time.
     Timeout,
-    /// This backend cannot do it.
+    /// OpenSIPS cannot do it; the engine can do all commands there are.
     Unsupported,
-    /// The proxy does not answer; or the journal's disk has failed, for a command whose cmd_id must be
-    /// remembered.
+    /// OpenSIPS does not answer, or was restarted; or the journal's disk has failed, for a command with a
+    /// `cmd_id` of its own.
     BackendUnavailable,
-    /// The server is shutting down.
+    /// The server is shutting down, or was restarted before the command had ended.
     Draining,
-    /// Somebody answered with a failure.
+    /// Somebody refused, hung up, or cannot be reached.
     SipFailure,
 }
 
@@ -125,6 +128,12 @@ impl fmt::Display for RequestError {
 }
 
 impl std::error::Error for RequestError {}
+
+/// A SIP status as it stands in a response: `486 Busy Here` (RFC 3261 §21).
+#[must_use]
+pub fn status_line(code: u16) -> String {
+    format!("{code} {}", sip::reason_phrase(code))
+}
 
 /// Who answered with a failure, or did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]

@@ -77,10 +77,16 @@ pub enum EventKind {
     TransferAccepted,
     /// The call to the callee, or to the target of a transfer, is on its way.
     CallStarted,
+    /// A hold, or the end of one, has begun: the call is one that can be held, and phones are asked.
+    HoldBegun,
+    /// A party's phone is asked to be held, or to be taken back: a re-INVITE goes to it.
+    HoldAsked,
     /// A party is on hold.
     Held,
     /// A party is not on hold any more.
     Unheld,
+    /// The party of a transfer talks to whom it was sent to.
+    Transferred,
     /// Provisional: a party's phone rings.
     Ringing,
     /// Provisional: a party sends media before it answers (a 183 with a session description).
@@ -107,6 +113,9 @@ impl EventKind {
             Self::Answered
             | Self::TransferAccepted
             | Self::CallStarted
+            | Self::HoldBegun
+            | Self::HoldAsked
+            | Self::Transferred
             | Self::Held
             | Self::Unheld
             | Self::Reply { .. } => false,

@@ -15,7 +15,8 @@ pub const MAX_BATCH: usize = 1000;
 /// The most levels of nesting that the parser takes.
 pub const MAX_DEPTH: u32 = 127;
 
-/// The `id` of a request: a string, a number or `null`, sent back as it came.
+/// The `id` of a request, sent back as it came: a string, a number or `null`, and anything else where
+/// requests are read loosely.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct RequestId(Value);
@@ -64,6 +65,17 @@ pub struct Refusal {
     pub error: RequestError,
 }
 
+/// How closely a request has to keep to the specification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// To the letter.
+    Strict,
+    /// As far as it can be understood: any `id`, and a reply without one (with `null`); member names
+    /// in capitals; `jsonrpc` not looked at. Of a command's parameters, those that are empty strings
+    /// count as left out, and those that it does not have are ignored.
+    Loose,
+}
+
 /// One message from a client.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Incoming {
@@ -76,7 +88,7 @@ pub enum Incoming {
 /// Reads one message of at most `depth` levels, which is at most [`MAX_DEPTH`]. Never fails: what
 /// cannot be read becomes a [`Refusal`].
 #[must_use]
-pub fn parse(text: &str, depth: u32) -> Incoming {
+pub fn parse(text: &str, depth: u32, reading: Reading) -> Incoming {
     let refuse = |error| Incoming::Single(Err(Refusal { id: RequestId::NULL, error }));
     if nests_deeper(text, depth) {
         let message = format!("nested more than {depth} levels deep");
@@ -93,8 +105,10 @@ pub fn parse(text: &str, depth: u32) -> Incoming {
             "a batch may hold {MAX_BATCH} requests, not {}",
             batch.len()
         ))),
-        Ok(Value::Array(batch)) => Incoming::Batch(batch.into_iter().map(request).collect()),
-        Ok(value) => Incoming::Single(request(value)),
+        Ok(Value::Array(batch)) => {
+            Incoming::Batch(batch.into_iter().map(|value| request(value, reading)).collect())
+        }
+        Ok(value) => Incoming::Single(request(value, reading)),
     }
 }
 
@@ -142,16 +156,24 @@ fn nests_deeper(text: &str, depth: u32) -> bool {
     false
 }
 
-fn request(value: Value) -> Result<Request, Refusal> {
+fn request(value: Value, reading: Reading) -> Result<Request, Refusal> {
     let Value::Object(mut members) = value else {
         return Err(Refusal {
             id: RequestId::NULL,
             error: invalid_request("a request must be an object"),
         });
     };
-    let id = match members.remove("id").map(RequestId::parse).transpose() {
-        Ok(id) => id,
-        Err(error) => return Err(Refusal { id: RequestId::NULL, error }),
+    let id = match reading {
+        Reading::Strict => match members.remove("id").map(RequestId::parse).transpose() {
+            Ok(id) => id,
+            Err(error) => return Err(Refusal { id: RequestId::NULL, error }),
+        },
+        Reading::Loose => {
+            members =
+                members.into_iter().map(|(name, value)| (name.to_lowercase(), value)).collect();
+            members.insert("jsonrpc".to_owned(), "2.0".into());
+            Some(members.remove("id").map_or(RequestId::NULL, RequestId))
+        }
     };
     match method_and_params(members) {
         Ok((method, params)) => Ok(Request { id, method, params }),
@@ -184,7 +206,9 @@ mod tests {
     fn an_id_comes_back_as_it_was_sent() {
         for id in ["null", "\"831717ed97e5\"", "0", "-7", "1.5", "18446744073709551615"] {
             let text = format!(r#"{{"jsonrpc":"2.0","method":"x","id":{id}}}"#);
-            let Incoming::Single(Ok(request)) = parse(&text, MAX_DEPTH) else { panic!("{id}") };
+            let Incoming::Single(Ok(request)) = parse(&text, MAX_DEPTH, Reading::Strict) else {
+                panic!("{id}")
+            };
             assert_eq!(serde_json::to_string(&request.id).unwrap(), id);
         }
     }
@@ -193,7 +217,9 @@ mod tests {
     fn an_id_that_could_not_come_back_is_refused() {
         for id in ["true", "[1]", "{}", "184467440737095516150", "1e300"] {
             let text = format!(r#"{{"jsonrpc":"2.0","method":"x","id":{id}}}"#);
-            let Incoming::Single(Err(refusal)) = parse(&text, MAX_DEPTH) else { panic!("{id}") };
+            let Incoming::Single(Err(refusal)) = parse(&text, MAX_DEPTH, Reading::Strict) else {
+                panic!("{id}")
+            };
             assert_eq!(
                 (refusal.id, refusal.error.kind),
                 (RequestId::NULL, ErrorKind::InvalidRequest),
@@ -209,7 +235,7 @@ mod tests {
             r#"{"a":"#.repeat(10_000),
             "[".repeat(30_000) + &"]".repeat(30_000),
         ] {
-            let Incoming::Single(Err(refusal)) = parse(&text, MAX_DEPTH) else {
+            let Incoming::Single(Err(refusal)) = parse(&text, MAX_DEPTH, Reading::Strict) else {
                 panic!("accepted")
             };
             assert_eq!(refusal.error.kind, ErrorKind::ParseError);
@@ -224,8 +250,13 @@ mod tests {
             format!(r#"{{"jsonrpc":"2.0","method":"Echo","params":{{"x\\\"[[[[":{open}{close}}}}}"#)
         };
         for depth in [8, MAX_DEPTH] {
-            assert!(matches!(parse(&nested(depth as usize), depth), Incoming::Single(Ok(_))));
-            let Incoming::Single(Err(refusal)) = parse(&nested(depth as usize + 1), depth) else {
+            assert!(matches!(
+                parse(&nested(depth as usize), depth, Reading::Strict),
+                Incoming::Single(Ok(_))
+            ));
+            let Incoming::Single(Err(refusal)) =
+                parse(&nested(depth as usize + 1), depth, Reading::Strict)
+            else {
                 panic!("accepted at {depth}")
             };
             assert_eq!(refusal.error.message, format!("nested more than {depth} levels deep"));
@@ -236,8 +267,11 @@ mod tests {
     fn a_batch_has_a_bound() {
         let batch = |size| format!("[{}]", vec!["1"; size].join(","));
         assert!(
-            matches!(parse(&batch(MAX_BATCH), MAX_DEPTH), Incoming::Batch(requests) if requests.len() == MAX_BATCH)
+            matches!(parse(&batch(MAX_BATCH), MAX_DEPTH, Reading::Strict), Incoming::Batch(requests) if requests.len() == MAX_BATCH)
         );
-        assert!(matches!(parse(&batch(MAX_BATCH + 1), MAX_DEPTH), Incoming::Single(Err(_))));
+        assert!(matches!(
+            parse(&batch(MAX_BATCH + 1), MAX_DEPTH, Reading::Strict),
+            Incoming::Single(Err(_))
+        ));
     }
 }

@@ -15,6 +15,7 @@ pub mod pattern;
 pub mod query;
 pub mod registration;
 mod schema;
+pub mod subject;
 
 pub use call::{Call, CallChange, CallEvent};
 pub use command::{
@@ -27,3 +28,4 @@ pub use param::{CallId, CommandId, DisplayName, ExtraHeaders, SipUri};
 pub use pattern::UriPattern;
 pub use query::{Cursor, Filter, Query, Subscribe};
 pub use registration::{Registration, RegistrationChange, RegistrationEvent};
+pub use subject::Subject;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::error::{ErrorKind, RequestError};
+use super::jsonrpc::Reading;
 
 /// A `sip:` or `sips:` URI with a host (RFC 3261 §19.1), ASCII, at most [`SipUri::MAX_LENGTH`]
 /// characters.
@@ -295,19 +296,26 @@ impl Param for Duration {
 pub(super) struct Params {
     members: Map<String, Value>,
     known: Vec<&'static str>,
+    reading: Reading,
 }
 
 impl Params {
     /// Refuses positional parameters.
-    pub(super) fn new(params: Value) -> Result<Self, RequestError> {
-        match params {
-            Value::Object(members) => Ok(Self { members, known: Vec::new() }),
-            Value::Null => Ok(Self { members: Map::new(), known: Vec::new() }),
-            _ => Err(invalid(
-                "parameters must be named: expected an object such as {\"callid\": \"…\"}"
-                    .to_owned(),
-            )),
+    pub(super) fn new(params: Value, reading: Reading) -> Result<Self, RequestError> {
+        let mut members = match params {
+            Value::Object(members) => members,
+            Value::Null => Map::new(),
+            _ => {
+                return Err(invalid(
+                    "parameters must be named: expected an object such as {\"callid\": \"…\"}"
+                        .to_owned(),
+                ));
+            }
+        };
+        if reading == Reading::Loose {
+            members.retain(|_, value| value != "");
         }
+        Ok(Self { members, known: Vec::new(), reading })
     }
 
     pub(super) fn required<T: Param>(&mut self, name: &'static str) -> Result<T, RequestError> {
@@ -356,8 +364,11 @@ impl Params {
         }
     }
 
-    /// Refuses what nobody asked for.
+    /// Refuses what nobody asked for, unless it is read loosely.
     pub(super) fn finish(self) -> Result<(), RequestError> {
+        if self.reading == Reading::Loose {
+            return Ok(());
+        }
         let Some(name) = self.members.keys().next() else { return Ok(()) };
         let hint = nearest(name, self.known)
             .map_or(String::new(), |known| format!(", did you mean \"{known}\"?"));

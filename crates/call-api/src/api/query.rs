@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::error::RequestError;
+use super::jsonrpc::Reading;
 use super::param::{CallId, CommandId, Param, Params};
 
 /// What a client can ask.
@@ -82,7 +83,7 @@ impl Query {
             "rpc.discover" => |_| Ok(Self::Discover),
             _ => return None,
         };
-        Some(Params::new(params.clone()).and_then(|mut params| {
+        Some(Params::new(params.clone(), Reading::Strict).and_then(|mut params| {
             let query = read(&mut params)?;
             params.finish()?;
             Ok(query)
@@ -137,7 +138,8 @@ impl Param for Filter {
         "{\"callid\": …}, {\"cmd_id\": …} or {\"registrations\": true}, or {} for all calls";
 
     fn from_json(value: &Value) -> Option<Self> {
-        let mut params = Params::new(value.is_object().then(|| value.clone())?).ok()?;
+        let mut params =
+            Params::new(value.is_object().then(|| value.clone())?, Reading::Strict).ok()?;
         let (callid, cmd_id) = (params.optional("callid").ok()?, params.optional("cmd_id").ok()?);
         let registrations = params.optional("registrations").ok()?.unwrap_or(false);
         params.finish().ok()?;

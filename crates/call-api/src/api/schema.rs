@@ -26,7 +26,7 @@ macro_rules! schema {
 pub(super) struct Milliseconds;
 
 schema!(Milliseconds, {
-    "description": "Milliseconds.",
+    "description": "A whole number of milliseconds, an hour at most.",
     "type": "integer",
     "minimum": 1,
     "maximum": MAX_TIMEOUT.as_millis() as u64,

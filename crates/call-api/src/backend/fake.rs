@@ -156,9 +156,11 @@ fn change(
     if callid.as_str() == "unknown" {
         return Err(CommandError::no_such_call());
     }
-    for side in [Side::Caller, Side::Callee] {
-        if leg.is_none_or(|leg| leg == side) {
-            progress.report(Event::new(kind.clone()).at_leg(side).in_call(callid.clone()));
+    for kind in [&EventKind::HoldAsked, kind] {
+        for side in [Side::Caller, Side::Callee] {
+            if leg.is_none_or(|leg| leg == side) {
+                progress.report(Event::new(kind.clone()).at_leg(side).in_call(callid.clone()));
+            }
         }
     }
     Ok(Done::default())

@@ -165,7 +165,8 @@ impl Command {
         if self.cmd_id.is_none() || message["params"].get("cmd_id") != self.cmd_id.as_ref() {
             return ControlFlow::Continue(());
         }
-        match message["method"].as_str() {
+        // Dialect v2 names what happened in `event`, v1 by the method.
+        match message["params"].get("event").unwrap_or(&message["method"]).as_str() {
             Some("Error") => self.failed = true,
             Some("Ended") => return ControlFlow::Break(!self.failed),
             _ => {}

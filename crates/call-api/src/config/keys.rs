@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
-use super::{Config, ConfigError, EventListen, MiUrl, Redirects, SipListen, TAKEN_PATHS};
+use super::{Config, ConfigError, Dialect, EventListen, MiUrl, Redirects, SipListen, TAKEN_PATHS};
 use crate::api::SipUri;
 use crate::api::jsonrpc::MAX_DEPTH;
 
@@ -60,6 +60,19 @@ pub(super) const KEYS: &[Key] = &[
         expected: "a path such as /call-api, other than /healthz, /readyz, /openrpc.json and /asyncapi.json",
         set: |config, value| http_path(value).map(|path| config.ws_server.http_path = path),
         show: |config| config.ws_server.http_path.clone(),
+    },
+    Key {
+        path: "ws_server.dialect",
+        doc: "The dialect that is spoken at http_path: v1, or v2 for clients of the Go implementation. http_path/v1 and http_path/v2 always speak their own.",
+        expected: "v1 or v2",
+        set: |config, value| dialect(value).map(|dialect| config.ws_server.dialect = dialect),
+        show: |config| {
+            match config.ws_server.dialect {
+                Dialect::V1 => "v1",
+                Dialect::V2 => "v2",
+            }
+            .to_owned()
+        },
     },
     Key {
         path: "ws_server.allow_remote",
@@ -404,6 +417,14 @@ fn http_path(value: &str) -> Option<String> {
     let is_plain = value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~/".contains(&b));
     let is_free = !TAKEN_PATHS.contains(&value);
     (value.starts_with('/') && is_plain && is_free).then(|| value.to_owned())
+}
+
+fn dialect(value: &str) -> Option<Dialect> {
+    match value {
+        "v1" => Some(Dialect::V1),
+        "v2" => Some(Dialect::V2),
+        _ => None,
+    }
 }
 
 fn next_hop(value: &str) -> Option<SipUri> {

@@ -12,9 +12,9 @@ use tokio::time::Instant;
 
 use super::access::{self, Principal};
 use super::discovery::Discovery;
-use super::journal::Journal;
+use super::journal::{CommandRecord, Journal};
 use super::retries::{Fingerprint, Retries, Seen};
-use crate::api::{CallId, Command, CommandId, ErrorKind, Invocation, RequestError};
+use crate::api::{CallId, Command, CommandId, ErrorKind, Invocation, RequestError, Subject};
 use crate::backend::Backend;
 use crate::config::Limits;
 
@@ -70,9 +70,9 @@ struct Running(Arc<watch::Sender<u32>>);
 
 /// What becomes of a valid request.
 pub(super) enum Admission {
-    /// It is started under this id. The number is that of its first event: it begins once that is
+    /// It is started. The number is that of its first event: it begins once that is
     /// settled.
-    Start(CommandId, Slot, u64),
+    Start(Arc<CommandRecord>, Slot, u64),
     /// It is a retry of the command with this id.
     Retry(CommandId),
 }
@@ -116,10 +116,14 @@ impl Commands {
     ) -> Result<Admission, RequestError> {
         let now = Instant::now();
         let slot = || self.slot(principal, now, &invocation.command, place);
+        let record = |cmd_id| {
+            let (owner, subject) = (principal.owner(), Subject::of(&invocation.command));
+            Arc::new(CommandRecord { owner, cmd_id, subject })
+        };
         let Some(cmd_id) = &invocation.cmd_id else {
-            let (cmd_id, slot) = (CommandId::random(), slot()?);
-            let begun = self.journal.begin(principal.owner(), cmd_id.clone(), None);
-            return Ok(Admission::Start(cmd_id, slot, begun));
+            let (slot, command) = (slot()?, record(CommandId::random()));
+            let begun = self.journal.begin(Arc::clone(&command), None);
+            return Ok(Admission::Start(command, slot, begun));
         };
         let (key, fingerprint) = ((cmd_id.clone(), principal.owner()), Fingerprint::of(invocation));
         let mut retries = self.retries();
@@ -137,11 +141,10 @@ impl Commands {
                 Err(RequestError::new(ErrorKind::BackendUnavailable, FORGETFUL))
             }
             Seen::Never => {
-                let slot = slot()?;
-                let (owner, asked) = (principal.owner(), Some(fingerprint.clone()));
-                let begun = self.journal.begin(owner, cmd_id.clone(), asked);
+                let (slot, command) = (slot()?, record(cmd_id.clone()));
+                let begun = self.journal.begin(Arc::clone(&command), Some(fingerprint.clone()));
                 retries.remember(now, key, fingerprint, begun);
-                Ok(Admission::Start(cmd_id.clone(), slot, begun))
+                Ok(Admission::Start(command, slot, begun))
             }
         }
     }

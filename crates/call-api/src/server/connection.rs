@@ -20,14 +20,14 @@ use tracing::Instrument;
 use super::access::Principal;
 use super::audit;
 use super::commands::{Admission, Commands, FORGETFUL, Phase, Slot};
-use super::dialect::{self, Mark, Started};
-use super::journal::Notice;
+use super::dialect::{Dialect, Mark};
+use super::journal::{CommandRecord, Notice};
 use super::outbox::Outbox;
 use super::queries::Begun;
 use super::subscriptions::Subscriptions;
 use crate::api::jsonrpc::{self, Incoming, Refusal, Request, RequestId};
 use crate::api::{
-    CommandError, CommandId, Done, ErrorKind, Event, Invocation, Query, RequestError,
+    CommandError, Done, ErrorKind, Event, EventKind, Invocation, Query, RequestError, Subject,
 };
 use crate::backend::Progress;
 
@@ -42,6 +42,7 @@ const LAST_WORD: Duration = Duration::from_secs(1);
 pub struct Connection {
     pub(super) principal: Principal,
     pub(super) commands: Arc<Commands>,
+    pub(super) dialect: Dialect,
     outbox: Outbox,
     pub(super) subscriptions: Mutex<Subscriptions>,
     /// One for each command that this client may have running.
@@ -62,7 +63,7 @@ pub(super) struct Handled {
 /// A command that was admitted and not begun.
 pub(super) struct Start {
     principal: Principal,
-    cmd_id: CommandId,
+    command: Arc<CommandRecord>,
     invocation: Invocation,
     slot: Slot,
     /// The number of its first event.
@@ -83,7 +84,14 @@ impl Connection {
         let subscriptions = Mutex::new(Subscriptions::new(limits.subscriptions as usize));
         let slots = Arc::new(Semaphore::new(limits.connection_commands as usize));
         let spoke = AtomicBool::new(true);
-        Self { principal, commands, outbox, subscriptions, slots, spoke }
+        let dialect = Dialect::default();
+        Self { principal, commands, dialect, outbox, subscriptions, slots, spoke }
+    }
+
+    /// The same client, speaking this dialect.
+    #[must_use]
+    pub fn speaking(self, dialect: Dialect) -> Self {
+        Self { dialect, ..self }
     }
 
     /// Whether the client has a command running or a subscription open, or has sent something since
@@ -106,7 +114,7 @@ impl Connection {
     pub(super) fn handle(&self, text: &str) -> Handled {
         self.spoke.store(true, Ordering::Relaxed);
         let mut begun = Begun::default();
-        let reply = match jsonrpc::parse(text, self.commands.limits.json_depth) {
+        let reply = match self.read(text) {
             Incoming::Single(request) => self.answer(request, &mut begun),
             Incoming::Batch(requests) => {
                 let replies: Vec<_> =
@@ -127,14 +135,13 @@ impl Connection {
         }
         for (subscription, from) in begun.subscriptions {
             let (journal, outbox) = (Arc::clone(&self.commands.journal), self.outbox.clone());
-            let principal = self.principal.clone();
-            tokio::spawn(subscription.run(principal, journal, outbox, from).in_current_span());
+            let reader = (self.principal.clone(), self.dialect);
+            tokio::spawn(subscription.run(reader, journal, outbox, from).in_current_span());
         }
         for start in begun.starts {
-            let span = tracing::info_span!("command", cmd_id = %start.cmd_id, method = start.invocation.command.name());
-            tokio::spawn(
-                live(Arc::clone(&self.commands), start, self.outbox.clone()).instrument(span),
-            );
+            let span = tracing::info_span!("command", cmd_id = %start.command.cmd_id, method = start.invocation.command.name());
+            let (commands, outbox) = (Arc::clone(&self.commands), self.outbox.clone());
+            tokio::spawn(live(commands, start, self.dialect, outbox).instrument(span));
         }
         handled
     }
@@ -143,6 +150,10 @@ impl Connection {
     /// and subscriptions say. The latter go on as long as what is returned is kept.
     pub(super) fn into_subscriptions(self) -> Mutex<Subscriptions> {
         self.subscriptions
+    }
+
+    fn read(&self, text: &str) -> Incoming {
+        jsonrpc::parse(text, self.commands.limits.json_depth, self.dialect.reading())
     }
 
     /// The reply to one request, unless it is a notification.
@@ -159,7 +170,7 @@ impl Connection {
                     self.query(query, id.as_ref(), begun)
                 }
                 None => {
-                    let invocation = Invocation::parse(&method, params)?;
+                    let invocation = Invocation::read(&method, params, self.dialect.reading())?;
                     self.command(invocation, id.as_ref(), begun)
                 }
             }
@@ -179,20 +190,22 @@ impl Connection {
             &self.principal,
             &invocation.command,
             match &admitted {
-                Ok(Admission::Start(cmd_id, ..)) => Ok((cmd_id, "started")),
+                Ok(Admission::Start(command, ..)) => Ok((&command.cmd_id, "started")),
                 Ok(Admission::Retry(cmd_id)) => Ok((cmd_id, "replayed")),
                 Err(error) => Err(error),
             },
         );
-        let reply = |result: Started<'_>| id.map(|id| jsonrpc::result(id, &result));
+        let reply = |cmd_id, replayed| {
+            id.map(|id| jsonrpc::result(id, &self.dialect.started(cmd_id, replayed)))
+        };
         match admitted? {
-            Admission::Start(cmd_id, slot, number) => {
-                let reply = reply(Started::new(&cmd_id, false));
+            Admission::Start(command, slot, number) => {
+                let reply = reply(&command.cmd_id, false);
                 let principal = self.principal.clone();
-                begun.starts.push(Start { principal, cmd_id, invocation, slot, begun: number });
+                begun.starts.push(Start { principal, command, invocation, slot, begun: number });
                 Ok(reply)
             }
-            Admission::Retry(cmd_id) => Ok(reply(Started::new(&cmd_id, true))),
+            Admission::Retry(cmd_id) => Ok(reply(&cmd_id, true)),
         }
     }
 
@@ -212,24 +225,29 @@ fn refused(id: Option<&RequestId>, error: &RequestError) -> Option<String> {
 
 /// The life of a command after its `Started`: events in order, on failure one `Error`, then always
 /// one `Ended`.
-async fn live(commands: Arc<Commands>, start: Start, outbox: Outbox) {
-    let Start { principal, cmd_id, mut invocation, slot, begun } = start;
+async fn live(commands: Arc<Commands>, start: Start, dialect: Dialect, outbox: Outbox) {
+    let Start { principal, command, mut invocation, slot, begun } = start;
     let default_timeout = commands.limits.command_timeout;
     invocation.command.default_timeout(default_timeout);
     let (verbose, method) = (invocation.verbose, invocation.command.name());
     let journal = Arc::clone(&commands.journal);
     let tell = |notice: Notice| {
-        let record = journal.command(principal.owner(), cmd_id.clone(), notice);
+        let record = journal.command(Arc::clone(&command), notice);
         let mark = Mark::own(journal.cursor(record.number));
-        if let Some(text) = dialect::notification_of(&record, &mark) {
+        if let Some(text) = dialect.notification(&record, &mark) {
             outbox.push(text, record.number);
         }
     };
-    let notify = |event: Event| {
+    let mut asks = false;
+    let mut notify = |event: Event| {
+        if event.kind == EventKind::HoldAsked && !std::mem::replace(&mut asks, true) {
+            let begun = Event { leg: None, kind: EventKind::HoldBegun, ..event.clone() };
+            tell(Notice::Event(begun));
+        }
         if let Some(callid) = &event.callid {
             slot.tells(callid);
         }
-        if verbose || !event.kind.is_provisional() {
+        if dialect.reports(&event.kind, verbose) {
             tell(Notice::Event(event));
         }
     };
@@ -264,11 +282,14 @@ async fn live(commands: Arc<Commands>, start: Start, outbox: Outbox) {
         Err(CommandError::Internal(bug)) => tracing::error!(bug, "ended"),
         Err(error) => tracing::info!(%error, "ended"),
     }
-    audit::ended(&principal, method, &cmd_id, outcome.as_ref().err());
+    audit::ended(&principal, method, &command.cmd_id, outcome.as_ref().err());
     let done = match outcome {
         Ok(done) => {
             if let Some(callid) = &done.callid {
                 slot.leaves(callid, &journal);
+            }
+            if let Some(event) = transferred(&command.subject, &done) {
+                tell(Notice::Event(event));
             }
             Some(done)
         }
@@ -279,6 +300,21 @@ async fn live(commands: Arc<Commands>, start: Start, outbox: Outbox) {
     };
     tell(Notice::Ended(done));
     drop(slot);
+}
+
+/// What is told of a transfer that succeeded.
+fn transferred(subject: &Subject, done: &Done) -> Option<Event> {
+    match subject {
+        Subject::CallBlindTransfer { .. } | Subject::CallAttendedTransfer { .. } => {
+            let (kind, callid) = (EventKind::Transferred, done.callid.clone());
+            Some(Event { callid, uri: subject.destination().cloned(), ..Event::new(kind) })
+        }
+        Subject::CallStart { .. }
+        | Subject::CallHold
+        | Subject::CallUnHold
+        | Subject::CallEnd
+        | Subject::Echo => None,
+    }
 }
 
 /// How a command ends that the shutdown gives up. It is not aborted: the backend takes a half-made

@@ -24,6 +24,7 @@ use tracing::Instrument;
 
 use super::access::{Denied, Principal};
 use super::connection::{Connection, Handled};
+use super::dialect::Dialect;
 use super::outbox::{Message, Outbox, Outgoing};
 use super::subscriptions::Subscriptions;
 use super::{Peer, READ_WHOLE, Server, origin};
@@ -61,6 +62,7 @@ struct Stream {
 pub(super) async fn post(
     State(server): State<Arc<Server>>,
     Extension(peer): Extension<Peer>,
+    Extension(dialect): Extension<Dialect>,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
@@ -69,7 +71,10 @@ pub(super) async fn post(
         Err(denied) => denied.into_response(),
         Ok((principal, place)) => match read(body, &server.commands.limits).await {
             Err(denied) => denied.into_response(),
-            Ok(text) => answer(&text, Form::wanted(&headers), principal, place, &server).await,
+            Ok(text) => {
+                let form = (Form::wanted(&headers), dialect);
+                answer(&text, form, principal, place, &server).await
+            }
         },
     };
     ([(CACHE_CONTROL, "no-store")], response).into_response()
@@ -116,14 +121,15 @@ async fn read(mut body: Body, limits: &Limits) -> Result<String, Denied> {
 /// Hands the message to a connection of its own, and its reply to the client.
 async fn answer(
     text: &str,
-    form: Form,
+    (form, dialect): (Form, Dialect),
     principal: Principal,
     place: impl Send + 'static,
     server: &Arc<Server>,
 ) -> Response {
     let limits = &server.commands.limits;
     let (outbox, Outgoing { mut messages, overflowed }) = Outbox::channel(limits.queue_bytes);
-    let connection = Connection::of(principal.clone(), Arc::clone(&server.commands), outbox);
+    let connection =
+        Connection::of(principal.clone(), Arc::clone(&server.commands), outbox).speaking(dialect);
     let Handled { replied, goes_on } = connection.handle(text);
     let subscriptions = connection.into_subscriptions();
     if !replied {

@@ -30,8 +30,8 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{HeaderMap, Request, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::routing::{MethodRouter, get};
+use axum::{Extension, Json, Router};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -45,10 +45,11 @@ use tokio_io_timeout::TimeoutStream;
 
 use crate::api::ErrorKind;
 use crate::backend::Backend;
-use crate::config::{Config, Limits, TAKEN_PATHS};
+use crate::config::{Config, Limits, TAKEN_PATHS, WsServer};
 use access::{Connected, Denied, Principal};
 use commands::Commands;
 pub use commands::Phase;
+use dialect::Dialect;
 pub use door::{Door, Listener, bind};
 use journal::Journal;
 use tls::Tls;
@@ -137,7 +138,7 @@ pub async fn serve(
         own_host: config.ws_server.host.clone(),
         origins: config.ws_server.origins.clone(),
     });
-    let app = router(&config.ws_server.http_path, Arc::clone(&server));
+    let app = router(&config.ws_server, Arc::clone(&server));
     let slots = Arc::new(Semaphore::new(config.limits.connections as usize));
     tokio::select! {
         never = accept(&listener.socket, &app, &slots, &server) => match never {},
@@ -177,13 +178,18 @@ async fn stop(
     phase.send_replace(Phase::Closing);
 }
 
-fn router(http_path: &str, server: Arc<Server>) -> Router {
-    let v1 = format!("{}/v1", http_path.trim_end_matches('/'));
-    let api = get(ws::upgrade).post(http::post).layer(http::cross_origin(&server));
+fn router(ws_server: &WsServer, server: Arc<Server>) -> Router {
+    let http_path = ws_server.http_path.as_str();
+    let under = |name| format!("{}/{name}", http_path.trim_end_matches('/'));
+    let api = |dialect: Dialect| {
+        let api: MethodRouter<_> = get(ws::upgrade).post(http::post).layer(Extension(dialect));
+        api.layer(http::cross_origin(&server))
+    };
     let [healthz, readyz, openrpc_json, asyncapi_json] = TAKEN_PATHS;
     Router::new()
-        .route(http_path, api.clone())
-        .route(&v1, api)
+        .route(http_path, api(ws_server.dialect))
+        .route(&under("v1"), api(Dialect::V1))
+        .route(&under("v2"), api(Dialect::V2))
         .route(healthz, get(async || "ok\n"))
         .route(readyz, get(ready))
         .route(openrpc_json, get(openrpc))

@@ -105,12 +105,13 @@ impl Retries {
     #[must_use]
     pub fn restored(begun: Vec<(u64, Begun)>, now: (Instant, SystemTime)) -> Self {
         let mut retries = Self::default();
-        for (number, Begun { owner, cmd_id, fingerprint, time, .. }) in begun {
+        for (number, Begun { command, fingerprint, time, .. }) in begun {
             // A clock that was set back does not make it older than it can be, nor one set forward
             // younger.
             let age = now.1.duration_since(time).unwrap_or_default().min(RETENTION);
             if let Some(fingerprint) = fingerprint {
-                retries.enter(now.0 + (RETENTION - age), (cmd_id, owner), fingerprint, number);
+                let key = (command.cmd_id.clone(), command.owner.clone());
+                retries.enter(now.0 + (RETENTION - age), key, fingerprint, number);
             }
         }
         retries
@@ -159,7 +160,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::server::journal::Progress;
+    use std::sync::Arc;
+
+    use crate::api::Subject;
+    use crate::server::journal::{CommandRecord, Progress};
 
     fn of(method: &str, params: Value) -> Fingerprint {
         Fingerprint::of(&Invocation::parse(method, params).unwrap())
@@ -215,8 +219,11 @@ mod tests {
     async fn what_an_earlier_run_began_is_remembered_for_the_rest_of_its_time() {
         let now = (Instant::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30));
         let begun = |id, fingerprint, age: i64| Begun {
-            owner: Owner::default(),
-            cmd_id: CommandId::parse(id).unwrap(),
+            command: Arc::new(CommandRecord {
+                owner: Owner::default(),
+                cmd_id: CommandId::parse(id).unwrap(),
+                subject: Subject::CallEnd,
+            }),
             fingerprint,
             time: match u64::try_from(age) {
                 Ok(age) => now.1 - Duration::from_secs(age),

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use super::access::Principal;
-use super::dialect::{self, Mark};
+use super::dialect::{Dialect, Mark};
 use super::journal::{Chunk, Journal};
 use super::outbox::Outbox;
 use crate::api::{ErrorKind, Filter, RequestError};
@@ -83,7 +83,7 @@ impl Subscription {
     /// client is gone.
     pub(super) async fn run(
         mut self,
-        principal: Principal,
+        (principal, dialect): (Principal, Dialect),
         journal: Arc<Journal>,
         outbox: Outbox,
         from: u64,
@@ -107,7 +107,7 @@ impl Subscription {
                 }
                 let cursor = journal.cursor(record.number);
                 let mark = Mark::subscribed(cursor, &self.name, journal.cursor(told));
-                if let Some(text) = dialect::notification_of(&record, &mark) {
+                if let Some(text) = dialect.notification(&record, &mark) {
                     outbox.push(text, record.number);
                     told = record.number;
                 }

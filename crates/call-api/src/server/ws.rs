@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::http::header::{CONNECTION, UPGRADE};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -25,6 +25,7 @@ use tracing::Instrument;
 
 use super::access::{Principal, SUBPROTOCOL};
 use super::connection::Connection;
+use super::dialect::Dialect;
 use super::outbox::{self, Outbox, Outgoing};
 use super::{Peer, READ_WHOLE, Server, audit};
 use crate::config::Limits;
@@ -59,6 +60,7 @@ enum Goodbye {
 pub(super) async fn upgrade(
     State(server): State<Arc<Server>>,
     Extension(peer): Extension<Peer>,
+    Extension(dialect): Extension<Dialect>,
     uri: Uri,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -77,7 +79,7 @@ pub(super) async fn upgrade(
     upgrade.protocols([SUBPROTOCOL]).on_upgrade(move |socket| {
         let span = tracing::info_span!("connection", peer = %peer.address);
         async move {
-            let goodbye = talk(socket, principal, &server).await;
+            let goodbye = talk(socket, principal, dialect, &server).await;
             tracing::info!(?goodbye, "disconnected");
             // The connection counts until here.
             drop((peer, place));
@@ -94,14 +96,20 @@ fn no_upgrade() -> Response {
 }
 
 /// Serves one client until one side says goodbye.
-async fn talk(socket: WebSocket, principal: Principal, server: &Server) -> Goodbye {
+async fn talk(
+    socket: WebSocket,
+    principal: Principal,
+    dialect: Dialect,
+    server: &Server,
+) -> Goodbye {
     tracing::info!("connected");
     audit::connection(&principal, "connected");
     let limits = &server.commands.limits;
     let (mut sink, mut stream) = socket.split();
     let (outbox, Outgoing { mut messages, mut overflowed }) = Outbox::channel(limits.queue_bytes);
     let connection =
-        Connection::of(principal.clone(), Arc::clone(&server.commands), outbox.clone());
+        Connection::of(principal.clone(), Arc::clone(&server.commands), outbox.clone())
+            .speaking(dialect);
     let heard = AtomicBool::new(true);
     let goodbye = tokio::select! {
         goodbye = read(&mut stream, &connection, &outbox, &heard, limits) => goodbye,
@@ -141,13 +149,23 @@ async fn read(
             Some(Ok(message)) => message,
         };
         heard.store(true, Ordering::Relaxed);
-        match message {
+        match as_text(message, connection.dialect) {
             Message::Text(text) if text.len() > limits.message_bytes => return Goodbye::TooLong,
             Message::Text(text) => connection.receive(&text),
             Message::Binary(_) => return Goodbye::Binary,
             // Pings and closes are answered by the WebSocket itself, which then ends the stream.
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) => {}
         }
+    }
+}
+
+/// The clients of dialect v2 may send their text in binary frames.
+fn as_text(message: Message, dialect: Dialect) -> Message {
+    match message {
+        Message::Binary(bytes) if dialect == Dialect::V2 => {
+            Utf8Bytes::try_from(bytes.clone()).map_or(Message::Binary(bytes), Message::Text)
+        }
+        message => message,
     }
 }
 

@@ -13,8 +13,8 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
-use call_api::api::{Command, CommandError, Registration};
-use call_api::backend::embedded::translate::{self, Parties};
+use call_api::api::{Command, CommandError, Registration, Subject};
+use call_api::backend::embedded::translate;
 use call_api::backend::{Backend, EventSink, Outcome, Progress};
 use call_api::config::Limits;
 use call_api::server::Phase;
@@ -39,7 +39,7 @@ impl Backend for Lab {
         Box::pin(async move {
             let mut world = World::new(1);
             (self.prepare)(&mut world);
-            let parties = Parties::of(&command);
+            let subject = Subject::of(&command);
             match command {
                 Command::CallStart(start) => world.start_with(translate::start(start)),
                 Command::CallBlindTransfer(blind) => {
@@ -61,7 +61,7 @@ impl Backend for Lab {
             for event in &world.events {
                 match event {
                     engine::Event::Progress(_, step) => {
-                        progress.report(translate::progress(step, &parties));
+                        progress.report(translate::progress(step, &subject));
                     }
                     engine::Event::Done(_, result) => {
                         outcome = Some(translate::outcome(result.clone()));

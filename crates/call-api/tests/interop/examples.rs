@@ -1,6 +1,8 @@
 //! Each command's example flow, message for message, with real phones.
 
 use crate::client::Client;
+use call_api::server::dialect::Dialect;
+
 use crate::flows;
 use crate::phone::{talk, with_each_phone};
 use crate::server::Server;
@@ -48,8 +50,9 @@ with_each_phone! {
 /// Runs a command's example with these parameters; returns the Call-ID that its `Ended` names, if
 /// any.
 async fn check(client: &mut Client, method: &str, params: &[(&str, &str)]) -> String {
-    let read = client.exchange(&flows::request(method, params)).await;
-    flows::assert_like_example(method, &read);
+    let request = flows::request(Dialect::V1, method, params);
+    let read = client.exchange(&request).await;
+    flows::assert_like_example(Dialect::V1, &request, &read);
     let ended = read.last().expect("Ended");
     ended["params"]["callid"].as_str().unwrap_or_default().to_owned()
 }

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use call_api::api::{CommandId, Event, EventKind};
+use call_api::api::{CommandId, Event, EventKind, Subject};
 use call_api::config::Keep;
 use call_api::server::access::Owner;
-use call_api::server::journal::{Journal, Notice};
+use call_api::server::journal::{CommandRecord, Journal, Notice};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// Tells of `rate` events a second.
@@ -16,6 +16,8 @@ async fn tell(rate: u32, seconds: u32) {
     let keep = Keep { directory: Some(directory.path().to_owned()), ..Keep::default() };
     let journal = Journal::start(&keep).await.unwrap();
     let cmd_id = CommandId::parse("order-7").unwrap();
+    let subject = Subject::CallEnd;
+    let command = Arc::new(CommandRecord { owner: Owner::default(), cmd_id, subject });
     let mut tick = interval(Duration::from_millis(10));
     tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let (began, mut held, mut settling) = (Instant::now(), Vec::new(), Vec::new());
@@ -25,7 +27,7 @@ async fn tell(rate: u32, seconds: u32) {
         for _ in 0..rate / 100 {
             let told = Instant::now();
             let event = Notice::Event(Event::new(EventKind::Answered));
-            last = journal.command(Owner::default(), cmd_id.clone(), event).number;
+            last = journal.command(command.clone(), event).number;
             held.push(told.elapsed());
         }
         let (journal, told) = (Arc::clone(&journal), Instant::now());

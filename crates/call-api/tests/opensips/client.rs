@@ -8,8 +8,10 @@ use call_api::config::Limits;
 use call_api::server::Phase;
 use call_api::server::commands::Commands;
 use call_api::server::connection::Connection;
+use call_api::server::dialect::Dialect;
 use call_api::server::journal::Journal;
 use call_api::server::outbox::{Outbox, Outgoing};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -25,6 +27,8 @@ pub(crate) struct Client {
     commands: Arc<Commands>,
     pub(crate) phase: watch::Sender<Phase>,
     pub(crate) transcript: String,
+    /// Everything that was read.
+    pub(crate) messages: Vec<Value>,
     /// What is shown instead of what differs from run to run.
     names: Vec<(String, String)>,
 }
@@ -57,8 +61,13 @@ impl Client {
             Arc::new(Commands::new(backend.clone(), journal, &Limits::default(), follow));
         let (outbox, outgoing) = Outbox::channel(64 << 20);
         let connection = Connection::new(Arc::clone(&commands), outbox);
-        let (transcript, names) = (String::new(), Vec::new());
-        Self { connection, outgoing, backend, commands, phase, transcript, names }
+        let (transcript, messages, names) = (String::new(), Vec::new(), Vec::new());
+        Self { connection, outgoing, backend, commands, phase, transcript, messages, names }
+    }
+
+    /// The same client, speaking this dialect.
+    pub(crate) fn speaking(self, dialect: Dialect) -> Self {
+        Self { connection: self.connection.speaking(dialect), ..self }
     }
 
     /// Sends a request: a method and its parameters, which are an object without its braces.
@@ -76,7 +85,7 @@ impl Client {
             let message = message.expect("every command ends").expect("the connection is open");
             let text = message.text().to_owned();
             self.write_line(&text);
-            if text.contains(r#""method":"Ended""#) {
+            if text.contains(r#""method":"Ended""#) || text.contains(r#""event":"Ended""#) {
                 return;
             }
         }
@@ -131,6 +140,7 @@ impl Client {
     }
 
     fn write_line(&mut self, message: &str) {
+        self.messages.push(serde_json::from_str(message).unwrap());
         let shown = self.masked(message);
         self.transcript += &format!("< {shown}\n");
     }

@@ -46,8 +46,8 @@ async fn a_call_is_started_and_told_in_full() {
         < {"method":"Event","params":{"cmd_id":"cmd_id-1","data":"CALL_ANSWER","callid":"helper-1","leg":"caller","uri":"sip:alice@127.0.0.1"}}
         < {"method":"Event","params":{"cmd_id":"cmd_id-1","data":"TRANSFER_ACCEPT","callid":"helper-1","leg":"caller","uri":"sip:alice@127.0.0.1"}}
         < {"method":"Event","params":{"cmd_id":"cmd_id-1","data":"CALL_START","callid":"new-of-call","leg":"callee","uri":"sip:bob@127.0.0.1"}}
-        < {"method":"Event","params":{"cmd_id":"cmd_id-1","data":"TRANSFER_PROGRESS","callid":"helper-1","leg":"caller","uri":"sip:alice@127.0.0.1","sip_code":100}}
-        < {"method":"Event","params":{"cmd_id":"cmd_id-1","data":"TRANSFER_PROGRESS","callid":"helper-1","leg":"caller","uri":"sip:alice@127.0.0.1","sip_code":180}}
+        < {"method":"Event","params":{"cmd_id":"cmd_id-1","data":"TRANSFER_PROGRESS","callid":"new-of-call","leg":"caller","uri":"sip:alice@127.0.0.1","sip_code":100}}
+        < {"method":"Event","params":{"cmd_id":"cmd_id-1","data":"TRANSFER_PROGRESS","callid":"new-of-call","leg":"caller","uri":"sip:alice@127.0.0.1","sip_code":180}}
         < {"method":"Event","params":{"cmd_id":"cmd_id-1","data":"CALL_ANSWER","callid":"new-of-call","leg":"callee","uri":"sip:bob@127.0.0.1"}}
         < {"method":"Ended","params":{"cmd_id":"cmd_id-1","callid":"new-of-call"}}
     "#]]).await;

@@ -8,7 +8,10 @@
 mod client;
 mod commands;
 mod contract;
+mod dialects;
 mod faults;
+#[path = "../flows/mod.rs"]
+mod flows;
 mod in_flight;
 mod proxies;
 mod recorded_http;

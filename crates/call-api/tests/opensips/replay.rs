@@ -15,6 +15,7 @@ use call_api::backend::opensips::events::Happened;
 use call_api::backend::opensips::link::{Arrival, FarEnd, Link};
 use call_api::backend::opensips::mi::reply::Reply;
 use call_api::backend::opensips::{OpenSips, Proxy, Settings};
+use call_api::server::dialect::Dialect;
 use call_api::server::journal::Journal;
 use expect_test::expect_file;
 use serde_json::{Value, json};
@@ -26,12 +27,12 @@ use crate::client::Client;
 /// Longer than any recording waits for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/opensips").join(name)
 }
 
 /// Every recording: its name and its timeline.
-fn recordings() -> Vec<(String, Vec<Line>)> {
+pub(crate) fn recordings() -> Vec<(String, Vec<Line>)> {
     let mut paths: Vec<_> =
         std::fs::read_dir(folder("captures")).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
@@ -49,12 +50,12 @@ fn recordings() -> Vec<(String, Vec<Line>)> {
 
 /// One line of a timeline.
 #[derive(Clone, Debug)]
-struct Line {
+pub(crate) struct Line {
     at: Duration,
-    kind: String,
+    pub(crate) kind: String,
     from: String,
     to: String,
-    text: String,
+    pub(crate) text: String,
 }
 
 fn lines(recording: &str) -> Vec<Line> {
@@ -189,15 +190,16 @@ fn requests_that_killed_opensips_are_told_from_those_that_are_sent() {
 async fn every_recorded_conversation_ends_with_the_truth() {
     for (name, lines) in recordings() {
         if lines.iter().any(|line| line.kind == "WS>") {
-            let transcript = Player::play(&name, lines).await;
-            expect_file![folder("replayed").join(format!("{name}.txt"))].assert_eq(&transcript);
+            let client = Player::play(&name, lines, Dialect::V1).await;
+            let file = folder("replayed").join(format!("{name}.txt"));
+            expect_file![file].assert_eq(&client.transcript);
         }
     }
 }
 
 /// Plays one recording.
 #[derive(Clone)]
-struct Player {
+pub(crate) struct Player {
     state: Arc<Mutex<State>>,
     arrivals: mpsc::Sender<Arrival>,
     asked: Arc<Notify>,
@@ -236,7 +238,7 @@ struct Dialog {
 }
 
 impl Player {
-    async fn play(name: &str, lines: Vec<Line>) -> String {
+    pub(crate) async fn play(name: &str, lines: Vec<Line>, dialect: Dialect) -> Client {
         let (link, FarEnd { mut requests, arrivals }) =
             Link::pair(name, "udp:127.0.0.1:5070", Ipv4Addr::LOCALHOST.into());
         let player = Self { state: Arc::default(), arrivals, asked: Arc::default() };
@@ -250,7 +252,7 @@ impl Player {
         let settings = Settings { sip: None, timeout: Duration::from_secs(5), run: 0 };
         let mut backend = OpenSips::of(vec![Proxy::start(link, settings, journal.clone())]);
         backend.found().await;
-        let mut client = Client::on(backend, journal);
+        let mut client = Client::on(backend, journal).speaking(dialect);
         player.run(name, lines, &mut client).await;
         let mut left = 600;
         while client.running() > 0 {
@@ -260,7 +262,7 @@ impl Player {
             client.write_down();
         }
         client.write_down();
-        client.transcript
+        client
     }
 
     async fn run(&self, name: &str, lines: Vec<Line>, client: &mut Client) {

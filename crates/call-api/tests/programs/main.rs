@@ -84,6 +84,21 @@ async fn the_client_exits_1_when_the_command_failed_or_was_refused() {
 }
 
 #[tokio::test]
+async fn the_client_understands_both_dialects() {
+    let url = format!("{}/v2", start_server().await);
+    for (caller, code) in [("alice", 0), ("busy", 1)] {
+        let params = format!(r#"{{"caller": "sip:{caller}@h", "callee": "sip:bob@h"}}"#);
+        let output = client(&["-url", &url, "-method", "CallStart", "-params", &params]).await;
+        assert_eq!(output.status.code(), Some(code), "{caller}");
+        let last = messages(&output).pop().unwrap();
+        assert_eq!(
+            (&last["method"], &last["params"]["event"]),
+            (&"CallStart".into(), &"Ended".into())
+        );
+    }
+}
+
+#[tokio::test]
 async fn the_client_exits_2_when_it_could_not_ask() {
     assert_eq!(client(&["-params", "{}"]).await.status.code(), Some(2));
     assert_eq!(client(&["-method", "Echo", "-params", "{"]).await.status.code(), Some(2));

@@ -18,6 +18,7 @@ mod restart;
 mod retries;
 mod subscriptions;
 mod transfer;
+mod v2;
 mod watching;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use call_api::config::{Keep, Limits};
 use call_api::server::Phase;
 use call_api::server::commands::Commands;
 use call_api::server::connection::Connection;
+use call_api::server::dialect::Dialect;
 use call_api::server::journal::Journal;
 use call_api::server::outbox::{Outbox, Outgoing};
 use expect_test::Expect;
@@ -72,6 +74,11 @@ impl Client {
         let (phase, follow) = watch::channel(Phase::Serving);
         let commands = Commands::new(backend.clone(), journal.clone(), limits, follow);
         Self::connect(Arc::new(commands), backend, journal, Arc::new(phase))
+    }
+
+    /// The same client, speaking this dialect.
+    fn speaking(self, dialect: Dialect) -> Self {
+        Self { connection: self.connection.speaking(dialect), ..self }
     }
 
     /// Another client of the same server.
@@ -128,7 +135,7 @@ impl Client {
         loop {
             let message = self.outgoing.messages.recv().await.expect("the connection is open");
             self.write_line(message.text());
-            if message.text().contains(r#""method":"Ended""#) {
+            if is_ended(message.text()) {
                 return;
             }
         }
@@ -175,6 +182,11 @@ impl Client {
         }
         masked
     }
+}
+
+/// Whether this is the last message of a command, in either dialect.
+fn is_ended(message: &str) -> bool {
+    message.contains(r#""method":"Ended""#) || message.contains(r#""event":"Ended""#)
 }
 
 /// Replaces every time.

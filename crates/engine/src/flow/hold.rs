@@ -137,6 +137,12 @@ impl Engine {
             match call.has(side).offer(held) {
                 Some(offer) => {
                     call.set_hold_part(side, Part::Asked(held));
+                    let told = call.hold.as_ref().filter(|hold| hold.held == held);
+                    let told = told.and_then(|hold| Some((hold.command?, hold.call_id.clone())));
+                    if let Some((command, call_id)) = told {
+                        let step = Step::HoldAsked;
+                        self.report(Event::Progress(command, Progress { step, side, call_id }));
+                    }
                     self.ua.offer(now, leg, Some(offer));
                 }
                 None => call.fail_hold(side, Error::InvalidState("the call has no media to hold")),

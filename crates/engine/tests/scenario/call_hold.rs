@@ -57,7 +57,8 @@ fn both_are_held_and_taken_back() {
             3000   < Ended                                   |                                |                                |
         "#]],
     );
-    assert_eq!(steps(&world), [Step::Held, Step::Held, Step::Unheld, Step::Unheld]);
+    let [asked, held, unheld] = [Step::HoldAsked, Step::Held, Step::Unheld];
+    assert_eq!(steps(&world), [asked, asked, held, held, asked, asked, unheld, unheld]);
 }
 
 #[test]
@@ -94,7 +95,8 @@ fn one_is_held_and_the_other_hears_nothing_of_it() {
             3000                                             |<--------------------------200 OK BYE----------------------------|
         "#]],
     );
-    assert_eq!(steps(&world), [Step::Held, Step::Unheld]);
+    let [asked, held, unheld] = [Step::HoldAsked, Step::Held, Step::Unheld];
+    assert_eq!(steps(&world), [asked, held, asked, unheld]);
 }
 
 #[test]
@@ -247,7 +249,7 @@ fn a_2xx_without_an_answer_counts() {
         assert_eq!(held(w, &call), (false, true));
         w.hang_up(CALLER);
     });
-    assert_eq!(steps(&world), [Step::Held]);
+    assert_eq!(steps(&world), [Step::HoldAsked, Step::Held]);
 }
 
 #[test]
@@ -286,7 +288,7 @@ fn a_lost_re_invite_is_sent_again_and_the_state_changes_only_with_the_answer() {
             4000                                             |<--------------------------200 OK BYE----------------------------|
         "#]],
     );
-    assert_eq!(steps(&world), [Step::Held]);
+    assert_eq!(steps(&world), [Step::HoldAsked, Step::Held]);
 }
 
 #[test]

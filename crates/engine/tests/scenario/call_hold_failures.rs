@@ -48,7 +48,8 @@ fn the_other_goes_back_when_one_refuses() {
         "#]],
     );
     assert_eq!(failure(&world), (Side::Callee, FailureKind::Answered, 488));
-    assert_eq!(steps(&world), [Step::Held, Step::Unheld]);
+    let [asked, held, unheld] = [Step::HoldAsked, Step::Held, Step::Unheld];
+    assert_eq!(steps(&world), [asked, asked, held, unheld]);
 }
 
 #[test]
@@ -117,7 +118,7 @@ fn a_refusal_of_both_changes_nothing_and_is_told_once() {
         w.hang_up(CALLER);
     });
     assert_eq!(failure(&world), (Side::Caller, FailureKind::Answered, 603));
-    assert_eq!(steps(&world), []);
+    assert_eq!(steps(&world), [Step::HoldAsked, Step::HoldAsked]);
 }
 
 #[test]

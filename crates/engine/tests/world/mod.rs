@@ -530,6 +530,9 @@ impl World {
                     self.ladder
                 );
                 self.progress.push((command, progress.step, progress.call_id.to_string()));
+                if progress.step == Step::HoldAsked {
+                    return; // The ladder shows the INVITE itself.
+                }
                 let side = format!("{:?}", progress.side).to_lowercase();
                 self.note(&match progress.step {
                     Step::Ringing => format!("< CALL_RINGING {side}"),
@@ -538,6 +541,7 @@ impl World {
                     Step::TransferAccepted => "< TRANSFER_ACCEPT".to_owned(),
                     Step::TransferProgress(status) => format!("< TRANSFER_PROGRESS {status}"),
                     Step::CallStarted => "< CALL_START".to_owned(),
+                    Step::HoldAsked => unreachable!("it was left out"),
                     Step::Held => format!("< CALL_HOLD {side}"),
                     Step::Unheld => format!("< CALL_UNHOLD {side}"),
                 });

@@ -8,50 +8,9 @@ use engine::{Change, Error, FailureKind, Step};
 use crate::api::call::{EndedBy, Ending, Party, Reached, Stage};
 use crate::api::{
     Call, CallAttendedTransfer, CallBlindTransfer, CallChange, CallEvent, CallHold, CallId,
-    CallStart, CallUnHold, Command, CommandError, Done, Event, EventKind, Mode, Origin,
-    Registration, RegistrationChange, RegistrationEvent, Side, SipUri,
+    CallStart, CallUnHold, CommandError, Done, Event, EventKind, Mode, Origin, Registration,
+    RegistrationChange, RegistrationEvent, Side, SipUri, Subject,
 };
-
-/// Whom a command names.
-pub enum Parties {
-    /// Caller and callee.
-    Both(SipUri, SipUri),
-    /// The target of a transfer.
-    Target(SipUri),
-    /// Nobody.
-    Nobody,
-}
-
-impl Parties {
-    /// The parties that a command names.
-    #[must_use]
-    pub fn of(command: &Command) -> Self {
-        match command {
-            Command::CallStart(start) => Self::Both(start.caller.clone(), start.callee.clone()),
-            Command::CallBlindTransfer(transfer) => Self::Target(transfer.destination.clone()),
-            Command::CallAttendedTransfer(transfer) => {
-                transfer.destination.clone().map_or(Self::Nobody, Self::Target)
-            }
-            Command::CallHold(_)
-            | Command::CallUnHold(_)
-            | Command::CallEnd(_)
-            | Command::Echo(_) => Self::Nobody,
-        }
-    }
-
-    /// The URI of the party that a step happened to, as far as the command named it.
-    fn uri(&self, progress: &engine::Progress) -> Option<&SipUri> {
-        match (self, progress.side, progress.step) {
-            (Self::Both(caller, _), engine::Side::Caller, _) => Some(caller),
-            (Self::Both(_, callee), engine::Side::Callee, _) => Some(callee),
-            // All else of a transfer happens to the party that goes.
-            (Self::Target(target), _, Step::CallStarted | Step::Ringing | Step::EarlyMedia) => {
-                Some(target)
-            }
-            (Self::Target(_) | Self::Nobody, ..) => None,
-        }
-    }
-}
 
 /// The engine's form of a `CallStart`.
 #[must_use]
@@ -132,7 +91,7 @@ pub fn unhold(unhold: CallUnHold) -> engine::HoldRequest {
 
 /// A step of the engine's as an event.
 #[must_use]
-pub fn progress(progress: &engine::Progress, parties: &Parties) -> Event {
+pub fn progress(progress: &engine::Progress, subject: &Subject) -> Event {
     let kind = match progress.step {
         Step::Ringing => EventKind::Ringing,
         Step::EarlyMedia => EventKind::EarlyMedia,
@@ -140,17 +99,29 @@ pub fn progress(progress: &engine::Progress, parties: &Parties) -> Event {
         Step::TransferAccepted => EventKind::TransferAccepted,
         Step::TransferProgress(sip_code) => EventKind::TransferProgress { sip_code },
         Step::CallStarted => EventKind::CallStarted,
+        Step::HoldAsked => EventKind::HoldAsked,
         Step::Held => EventKind::Held,
         Step::Unheld => EventKind::Unheld,
     };
     let (event, side) = (Event::new(kind), side(progress.side));
-    let event = match parties.uri(progress) {
+    let event = match party_uri(subject, progress) {
         Some(uri) => event.at(side, uri.clone()),
         None => event.at_leg(side),
     };
     match call_id(&progress.call_id) {
         Some(call_id) => event.in_call(call_id),
         None => event,
+    }
+}
+
+/// The URI of the party that a step happened to, as far as the command named it.
+fn party_uri<'a>(subject: &'a Subject, progress: &engine::Progress) -> Option<&'a SipUri> {
+    match (subject, progress.side, progress.step) {
+        (Subject::CallStart { caller, .. }, engine::Side::Caller, _) => Some(caller),
+        (Subject::CallStart { callee, .. }, engine::Side::Callee, _) => Some(callee),
+        // All else of a transfer happens to the party that goes.
+        (_, _, Step::CallStarted | Step::Ringing | Step::EarlyMedia) => subject.destination(),
+        _ => None,
     }
 }
 

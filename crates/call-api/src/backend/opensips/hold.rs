@@ -55,7 +55,7 @@ pub(super) async fn run(
     };
     if outcome.is_err() && change.held && legs.is_half_done() {
         let back = Change { held: false, ..change };
-        let mut legs = Legs::new(back);
+        let mut legs = Legs { undoes: true, ..Legs::new(back) };
         let taken_back = legs.change(proxy, &mut watch, progress);
         if !matches!(tokio::time::timeout(TAKE_BACK, taken_back).await, Ok(Ok(_))) {
             tracing::warn!("a party is left on hold");
@@ -75,6 +75,8 @@ struct Legs {
     is_told: bool,
     /// Whether the request may be lost.
     is_unsure: bool,
+    /// Whether it takes back what it has done itself.
+    undoes: bool,
     /// Whether the call is over.
     ended: bool,
 }
@@ -97,8 +99,15 @@ const SIDES: [Side; 2] = [Side::Caller, Side::Callee];
 
 impl Legs {
     fn new(change: Change) -> Self {
-        let (states, before) = ([None; 2], [Kept::Nothing; 2]);
-        Self { change, states, before, is_told: false, is_unsure: false, ended: false }
+        Self {
+            change,
+            states: [None; 2],
+            before: [Kept::Nothing; 2],
+            is_told: false,
+            is_unsure: false,
+            undoes: false,
+            ended: false,
+        }
     }
 
     async fn change(
@@ -241,12 +250,21 @@ impl Legs {
     }
 
     fn is(&mut self, side: Side, state: State, progress: &Progress) {
-        self.states[side as usize] = Some(state);
-        let is_asked_for = self.change.leg.is_none_or(|leg| leg == side);
-        if state == State::Agreed && is_asked_for {
-            let kind = if self.change.held { EventKind::Held } else { EventKind::Unheld };
+        let before = self.states[side as usize].replace(state);
+        if self.change.leg.is_some_and(|leg| leg != side) {
+            return;
+        }
+        let report = |kind| {
             let callid = self.change.callid.clone();
             progress.report(Event::new(kind).at_leg(side).in_call(callid));
+        };
+        // Whoever has answered was asked, though the event that says so may be late.
+        let is_asked = matches!(state, State::Sent | State::Agreed | State::Declined);
+        if is_asked && !matches!(before, Some(State::Sent)) && !self.undoes {
+            report(EventKind::HoldAsked);
+        }
+        if state == State::Agreed {
+            report(if self.change.held { EventKind::Held } else { EventKind::Unheld });
         }
     }
 

@@ -339,12 +339,9 @@ impl Helper<'_> {
                 report(EventKind::TransferAccepted, Side::Caller, caller, Some(callid))
             }
             Step::Progress(sip_code) => {
-                report(
-                    EventKind::TransferProgress { sip_code },
-                    Side::Caller,
-                    caller,
-                    Some(callid),
-                );
+                let kind = EventKind::TransferProgress { sip_code };
+                // Of the new call, once there is one that is known.
+                report(kind, Side::Caller, caller, new.as_ref().or(Some(callid)));
             }
             Step::Started(started) => {
                 *waits_for = Origin::Callee;

@@ -151,9 +151,10 @@ impl Running<'_> {
                 Step::Accepted => Event::new(EventKind::TransferAccepted)
                     .at_leg(transfer.leg)
                     .in_call(transfer.callid.clone()),
+                // Of the new call, once there is one that is known.
                 Step::Progress(sip_code) => Event::new(EventKind::TransferProgress { sip_code })
                     .at_leg(transfer.leg)
-                    .in_call(transfer.callid.clone()),
+                    .in_call(new.as_ref().unwrap_or(&transfer.callid).clone()),
                 Step::Started(started) => {
                     *waits_for = Origin::Target;
                     new.clone_from(&started);

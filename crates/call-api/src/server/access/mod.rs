@@ -203,7 +203,9 @@ impl Principal {
         match what {
             What::Call(_, record) => self.sees_call(record),
             What::Registration(_, record) => self.sees_registration(record),
-            What::Command(owner, ..) | What::Begun(owner, ..) => self.sees_commands_of(owner),
+            What::Command(command, _) | What::Begun(command, _) => {
+                self.sees_commands_of(&command.owner)
+            }
         }
     }
 

@@ -7,50 +7,11 @@ use std::time::SystemTime;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
-use super::{command_notification, notification, rfc3339};
+use super::Body;
+use super::time::rfc3339;
 use crate::api::call::{EndedBy, Ending, Party, Reached, Stage};
 use crate::api::{CallChange, CallId, Cursor, Registration, RegistrationChange, Side, SipUri};
-use crate::server::journal::{CallRecord, Opening, Record, RegistrationRecord, Snapshot, What};
-
-/// Where a notification stands among those that the journal holds, and in a subscription.
-#[derive(Debug, JsonSchema, Serialize)]
-pub struct Mark<'a> {
-    /// In a subscription only: its name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subscription: Option<&'a str>,
-    /// Where it stands in what the server has told.
-    cursor: Cursor,
-    /// In a subscription only: the cursor of the notification before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    prev: Option<Cursor>,
-}
-
-impl<'a> Mark<'a> {
-    /// Of a notification that goes to whoever started the command.
-    #[must_use]
-    pub fn own(cursor: Cursor) -> Self {
-        Self { subscription: None, cursor, prev: None }
-    }
-
-    /// Of a notification of a subscription; `prev` is the cursor of the one before it there.
-    #[must_use]
-    pub fn subscribed(cursor: Cursor, subscription: &'a str, prev: Cursor) -> Self {
-        Self { subscription: Some(subscription), cursor, prev: Some(prev) }
-    }
-}
-
-/// Whatever the journal holds, as a notification, if it is one.
-#[must_use]
-pub fn notification_of(record: &Record, mark: &Mark<'_>) -> Option<String> {
-    Some(match &record.what {
-        What::Command(_, cmd_id, notice) => command_notification(cmd_id, notice, record.time, mark),
-        What::Call(change, call) => call_event(*change, call, record.time, mark),
-        What::Registration(change, registration) => {
-            registration_event(*change, registration, record.time, mark)
-        }
-        What::Begun(..) => return None,
-    })
-}
+use crate::server::journal::{CallRecord, Opening, RegistrationRecord, Snapshot};
 
 /// The result of `CallList`.
 #[derive(Debug, JsonSchema, Serialize)]
@@ -278,15 +239,13 @@ impl JsonSchema for RegistrationShown {
 
 /// The params of `RegistrationEvent`: what became of a registration.
 #[derive(JsonSchema, Serialize)]
-pub(in crate::server) struct RegistrationEventParams<'a> {
+pub(in crate::server) struct RegistrationEventParams {
     /// What happened.
     event: RegistrationEventName,
     /// To which registration.
     registration: RegistrationShown,
     /// When, in UTC, to the millisecond (RFC 3339).
     time: String,
-    #[serde(flatten)]
-    mark: &'a Mark<'a>,
 }
 
 /// What can happen to a registration.
@@ -301,12 +260,11 @@ enum RegistrationEventName {
     Removed,
 }
 
-fn registration_event(
+pub(super) fn registration_event(
     change: RegistrationChange,
     record: &Arc<RegistrationRecord>,
     time: SystemTime,
-    mark: &Mark<'_>,
-) -> String {
+) -> Body {
     let event = match change {
         RegistrationChange::Registered | RegistrationChange::Renewed => {
             RegistrationEventName::Registered
@@ -315,7 +273,7 @@ fn registration_event(
         RegistrationChange::Removed => RegistrationEventName::Removed,
     };
     let (registration, time) = (RegistrationShown(Arc::clone(record), time), rfc3339(time));
-    notification("RegistrationEvent", &RegistrationEventParams { event, registration, time, mark })
+    Body::of("RegistrationEvent", &RegistrationEventParams { event, registration, time })
 }
 
 /// The params of `CallEvent`: what happened to a call.
@@ -330,8 +288,6 @@ pub(in crate::server) struct CallEventParams<'a> {
     call: Shown<'a>,
     /// When, in UTC, to the millisecond (RFC 3339).
     time: String,
-    #[serde(flatten)]
-    mark: &'a Mark<'a>,
 }
 
 /// What can happen to a call.
@@ -361,7 +317,7 @@ enum CallEventName {
     CallEnd,
 }
 
-fn call_event(change: CallChange, call: &CallRecord, time: SystemTime, mark: &Mark<'_>) -> String {
+pub(super) fn call_event(change: CallChange, call: &CallRecord, time: SystemTime) -> Body {
     let (event, leg) = match change {
         CallChange::Created => (CallEventName::CallStart, None),
         CallChange::Ringing(side) => (CallEventName::CallRinging, Some(side)),
@@ -375,7 +331,7 @@ fn call_event(change: CallChange, call: &CallRecord, time: SystemTime, mark: &Ma
         CallChange::Ended => (CallEventName::CallEnd, None),
     };
     let (call, time) = (shown(call), rfc3339(time));
-    notification("CallEvent", &CallEventParams { event, leg, call, time, mark })
+    Body::of("CallEvent", &CallEventParams { event, leg, call, time })
 }
 
 fn shown(record: &CallRecord) -> Shown<'_> {

@@ -3,72 +3,67 @@
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use crate::api::Command;
 use crate::server::dialect::{
-    CallEventParams, EndedParams, ErrorParams, EventParams, RegistrationEventParams,
+    CallEventParams, CommandParams, EndedParams, ErrorParams, EventParams, Marked,
+    RegistrationEventParams,
 };
+
+/// Messages by their names.
+type Messages = Map<String, Value>;
 
 /// The document.
 pub(super) fn document() -> Value {
-    let mut generator = super::generator();
-    let messages = [
-        message::<EventParams<'_>>("Event", "A command went on.", &mut generator),
-        message::<ErrorParams<'_>>("Error", "A command failed. Ended follows.", &mut generator),
-        message::<EndedParams<'_>>("Ended", "A command is over: its last message.", &mut generator),
-        message::<CallEventParams<'_>>(
-            "CallEvent",
-            "Something happened to a call.",
-            &mut generator,
-        ),
-        message::<RegistrationEventParams<'_>>(
+    let generator = &mut super::generator();
+    let v1 = Messages::from_iter([
+        message::<EventParams<'_>>("Event", "A command went on.", generator),
+        message::<ErrorParams<'_>>("Error", "A command failed. Ended follows.", generator),
+        message::<EndedParams<'_>>("Ended", "A command is over: its last message.", generator),
+    ]);
+    let v2 = Messages::from_iter(Command::NAMES.map(|name| {
+        let method = if name == "CallUnHold" { "CallUnhold" } else { name };
+        message::<CommandParams<'_>>(method, &format!("What becomes of a {name}."), generator)
+    }));
+    let both = Messages::from_iter([
+        message::<CallEventParams<'_>>("CallEvent", "Something happened to a call.", generator),
+        message::<RegistrationEventParams>(
             "RegistrationEvent",
             "A phone registered, or is not registered any more.",
-            &mut generator,
+            generator,
         ),
-    ];
-    let references = |place: &str| {
-        let reference = |(name, _): &(&str, Value)| json!({ "$ref": format!("#/{place}/{name}") });
-        messages.iter().map(reference).collect::<Vec<_>>()
+    ]);
+    let channel = |name: &str, messages: &Messages| {
+        let reference = |name: &String| {
+            (name.clone(), json!({ "$ref": format!("#/components/messages/{name}") }))
+        };
+        json!({
+            "address": format!("/call-api/{name}"),
+            "description": "JSON-RPC 2.0; the requests and replies are described by /openrpc.json. /call-api itself speaks v1, unless ws_server.dialect is v2.",
+            "messages": messages.keys().chain(both.keys()).map(reference).collect::<Messages>(),
+        })
     };
-    let by_name: Map<String, Value> = messages
-        .iter()
-        .map(|(name, _)| (*name).to_owned())
-        .zip(references("components/messages"))
-        .collect();
-    let told = references("channels/api/messages");
+    let operation = |name: &str| json!({ "action": "send", "channel": { "$ref": format!("#/channels/{name}") } });
+    let (in_v1, in_v2) = (channel("v1", &v1), channel("v2", &v2));
     json!({
         "asyncapi": "3.0.0",
         "info": super::info(),
         "defaultContentType": "application/json",
-        "servers": {
-            "default": { "host": "localhost:5059", "pathname": "/call-api", "protocol": "ws" },
-        },
-        "channels": {
-            "api": {
-                "address": "/call-api",
-                "description": "JSON-RPC 2.0; the requests and replies are described by /openrpc.json.",
-                "messages": by_name,
-            },
-        },
-        "operations": {
-            "tell": {
-                "action": "send",
-                "channel": { "$ref": "#/channels/api" },
-                "messages": told,
-            },
-        },
+        "servers": { "default": { "host": "localhost:5059", "protocol": "ws" } },
+        "channels": { "v1": in_v1, "v2": in_v2 },
+        "operations": { "tellInV1": operation("v1"), "tellInV2": operation("v2") },
         "components": {
-            "messages": messages.into_iter().map(|(name, message)| (name.to_owned(), message)).collect::<Map<_, _>>(),
+            "messages": v1.into_iter().chain(v2).chain(both).collect::<Messages>(),
             "schemas": generator.take_definitions(true),
         },
     })
 }
 
-/// A JSON-RPC notification whose params are a `T`.
-fn message<T: JsonSchema>(
-    method: &'static str,
+/// A JSON-RPC notification whose params are a `P` with its mark.
+fn message<P: JsonSchema>(
+    method: &str,
     summary: &str,
     generator: &mut SchemaGenerator,
-) -> (&'static str, Value) {
+) -> (String, Value) {
     let message = json!({
         "name": method,
         "summary": summary,
@@ -78,9 +73,9 @@ fn message<T: JsonSchema>(
             "properties": {
                 "jsonrpc": { "const": "2.0" },
                 "method": { "const": method },
-                "params": generator.subschema_for::<T>(),
+                "params": generator.subschema_for::<Marked<P>>(),
             },
         },
     });
-    (method, message)
+    (method.to_owned(), message)
 }

@@ -20,7 +20,11 @@ pub(super) fn document(backend: &dyn Backend) -> Value {
     json!({
         "openrpc": "1.3.2",
         "info": super::info(),
-        "servers": [{ "name": "default", "url": "ws://localhost:5059/call-api" }],
+        "servers": [
+            { "name": "default", "url": "ws://localhost:5059/call-api" },
+            { "name": "v1", "url": "ws://localhost:5059/call-api/v1" },
+            { "name": "v2", "url": "ws://localhost:5059/call-api/v2" },
+        ],
         "methods": methods,
         "components": { "schemas": generator.take_definitions(true), "errors": errors() },
     })

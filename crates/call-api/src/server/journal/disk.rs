@@ -114,7 +114,7 @@ impl Journal {
 
     /// The end of a command whose server is gone, unless it had one.
     fn end(&self, begun: &Begun) {
-        let tell = |notice| drop(self.command(begun.owner.clone(), begun.cmd_id.clone(), notice));
+        let tell = |notice| drop(self.command(Arc::clone(&begun.command), notice));
         match begun.progress {
             Progress::Running => {
                 tell(Notice::Error(CommandError::Restarted));

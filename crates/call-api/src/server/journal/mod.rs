@@ -28,13 +28,10 @@ use tokio::time::timeout;
 use self::book::Book;
 use self::disk::Disk;
 pub use self::record::{
-    Begun, CallRecord, Chunk, Notice, Progress, Record, RegistrationRecord, What,
+    Begun, CallRecord, Chunk, CommandRecord, Notice, Progress, Record, RegistrationRecord, What,
 };
-use super::access::Owner;
 use super::retries::Fingerprint;
-use crate::api::{
-    Call, CallEvent, CallId, CommandId, Cursor, Filter, RegistrationChange, RegistrationEvent,
-};
+use crate::api::{Call, CallEvent, CallId, Cursor, Filter, RegistrationChange, RegistrationEvent};
 use crate::backend::EventSink;
 use crate::config::Keep;
 
@@ -156,15 +153,15 @@ impl Journal {
         }
     }
 
-    /// Writes down that somebody's command is about to begin, and what was asked for if the client chose the
+    /// Writes down that a command is about to begin, and what was asked for if the client chose the
     /// id. Returns the number of this event.
-    pub fn begin(&self, owner: Owner, cmd_id: CommandId, fingerprint: Option<Fingerprint>) -> u64 {
-        self.write(|_, _| What::Begun(owner, cmd_id, fingerprint)).number
+    pub fn begin(&self, command: Arc<CommandRecord>, fingerprint: Option<Fingerprint>) -> u64 {
+        self.write(|_, _| What::Begun(command, fingerprint)).number
     }
 
     /// Writes down what a client is told of its command.
-    pub fn command(&self, owner: Owner, cmd_id: CommandId, notice: Notice) -> Arc<Record> {
-        self.write(|_, _| What::Command(owner, cmd_id, notice))
+    pub fn command(&self, command: Arc<CommandRecord>, notice: Notice) -> Arc<Record> {
+        self.write(|_, _| What::Command(command, notice))
     }
 
     /// The commands of earlier runs whose ids clients chose and that must be remembered, oldest first,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::{
     Call, CallChange, CommandError, CommandId, Done, Event, EventKind, Filter, Registration,
-    RegistrationChange, SipUri,
+    RegistrationChange, SipUri, Subject,
 };
 use crate::server::access::Owner;
 use crate::server::retries::Fingerprint;
@@ -35,10 +35,21 @@ pub enum What {
     Call(CallChange, Arc<CallRecord>),
     /// What became of a registration.
     Registration(RegistrationChange, Arc<RegistrationRecord>),
-    /// Somebody's command was admitted. Its client has this from the reply, so nobody is told.
-    Begun(Owner, CommandId, Option<Fingerprint>),
-    /// A notification of somebody's command.
-    Command(Owner, CommandId, Notice),
+    /// A command was admitted. Its client has this from the reply, so nobody is told.
+    Begun(Arc<CommandRecord>, Option<Fingerprint>),
+    /// A notification of a command.
+    Command(Arc<CommandRecord>, Notice),
+}
+
+/// A command, as those who are told of it know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandRecord {
+    /// Whose it is.
+    pub owner: Owner,
+    /// Its id.
+    pub cmd_id: CommandId,
+    /// What it is about.
+    pub subject: Subject,
 }
 
 /// What a client is told of its command.
@@ -90,10 +101,8 @@ pub struct RegistrationRecord {
 /// A command that was admitted, as long as it runs or its `cmd_id` is remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begun {
-    /// Whose it is.
-    pub owner: Owner,
-    /// Its id.
-    pub cmd_id: CommandId,
+    /// The command.
+    pub command: Arc<CommandRecord>,
     /// What was asked for, when the client chose the id.
     pub fingerprint: Option<Fingerprint>,
     /// When.
@@ -129,7 +138,7 @@ impl What {
             (Self::Call(_, record), Filter::Calls(name)) => {
                 name.as_ref().is_none_or(|name| record.call.is_named(name))
             }
-            (Self::Command(_, cmd_id, _), Filter::Command(wanted)) => cmd_id == wanted,
+            (Self::Command(command, _), Filter::Command(wanted)) => command.cmd_id == *wanted,
             (Self::Registration(..), Filter::Registrations) => true,
             (Self::Call(..) | Self::Registration(..) | Self::Command(..) | Self::Begun(..), _) => {
                 false
@@ -154,15 +163,15 @@ impl Record {
                 let Registration { aor, contact } = &record.registration;
                 aor.as_str().len() + contact.as_str().len()
             }
-            What::Command(_, _, Notice::Event(Event { kind: EventKind::Reply { params }, .. })) => {
+            What::Command(_, Notice::Event(Event { kind: EventKind::Reply { params }, .. })) => {
                 // Parsed JSON takes a multiple of its text.
                 8 * params.to_string().len()
             }
-            What::Command(_, _, Notice::Event(event)) => {
+            What::Command(_, Notice::Event(event)) => {
                 event.uri.as_ref().map_or(0, |uri| uri.as_str().len())
             }
-            What::Command(_, _, Notice::Error(error)) => error.to_string().len(),
-            What::Command(_, _, Notice::Ended(_)) | What::Begun(..) => 0,
+            What::Command(_, Notice::Error(error)) => error.to_string().len(),
+            What::Command(_, Notice::Ended(_)) | What::Begun(..) => 0,
         };
         OVERHEAD + text
     }

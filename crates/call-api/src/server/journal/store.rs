@@ -22,7 +22,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::record::{
-    Begun, CallRecord, Chunk, Notice, Progress, Record, RegistrationRecord, What, millis,
+    Begun, CallRecord, Chunk, CommandRecord, Notice, Progress, Record, RegistrationRecord, What,
+    millis,
 };
 use crate::api::{CallChange, CommandId, Filter, Registration, RegistrationChange};
 use crate::config::Keep;
@@ -34,7 +35,7 @@ const FILE: &str = "journal.redb";
 pub(super) const WHOLE: &str = "journal.whole";
 
 /// Raised whenever what is written is no longer what an older server reads, or the other way round.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// Memory for pages of the file.
 const CACHE: usize = 32 << 20;
@@ -181,9 +182,7 @@ impl Writer {
     pub(super) fn begin(database: Database, keep: Keep) -> Result<(Self, Left), Error> {
         let left = left(&database)?;
         let unended = left.commands.iter().filter(|(_, begun)| begun.progress != Progress::Ended);
-        let running = unended
-            .map(|(number, begun)| ((begun.cmd_id.clone(), begun.owner.clone()), *number))
-            .collect();
+        let running = unended.map(|(number, begun)| (key(&begun.command), *number)).collect();
         Ok((Self { store: Arc::new(Store { database }), keep, running }, left))
     }
 
@@ -232,6 +231,10 @@ impl Writer {
         // An error is met again by whoever writes.
         oldest().is_ok_and(|time| time.is_some_and(|time| time < before(now, self.keep.max_age)))
     }
+}
+
+fn key(command: &CommandRecord) -> Key {
+    (command.cmd_id.clone(), command.owner.clone())
 }
 
 /// What is in the file.
@@ -357,7 +360,7 @@ impl<'t> Tables<'t> {
         self.last = *number;
         match what {
             // See `settle_calls`.
-            What::Call(..) | What::Command(_, _, Notice::Event(_)) => {}
+            What::Call(..) | What::Command(_, Notice::Event(_)) => {}
             What::Registration(change, registration) => {
                 let Registration { aor, contact } = &registration.registration;
                 let key = (aor.as_str(), contact.as_str());
@@ -370,25 +373,24 @@ impl<'t> Tables<'t> {
                     }
                 }
             }
-            What::Begun(owner, cmd_id, fingerprint) => {
-                self.starts.insert((cmd_id.as_str(), owner.name()), number)?;
-                running.insert((cmd_id.clone(), owner.clone()), *number);
+            What::Begun(command, fingerprint) => {
+                self.starts.insert((command.cmd_id.as_str(), command.owner.name()), number)?;
+                running.insert(key(command), *number);
                 let begun = Begun {
-                    owner: owner.clone(),
-                    cmd_id: cmd_id.clone(),
+                    command: Arc::clone(command),
                     fingerprint: fingerprint.clone(),
                     time: *time,
                     progress: Progress::Running,
                 };
                 self.commands.insert(number, encode(&begun).as_slice())?;
             }
-            What::Command(owner, cmd_id, Notice::Error(_)) => {
-                if let Some(start) = running.get(&(cmd_id.clone(), owner.clone())) {
+            What::Command(command, Notice::Error(_)) => {
+                if let Some(start) = running.get(&key(command)) {
                     self.advance(*start, Progress::Failed)?;
                 }
             }
-            What::Command(owner, cmd_id, Notice::Ended(_)) => {
-                if let Some(start) = running.remove(&(cmd_id.clone(), owner.clone())) {
+            What::Command(command, Notice::Ended(_)) => {
+                if let Some(start) = running.remove(&key(command)) {
                     self.advance(start, Progress::Ended)?;
                 }
             }
@@ -445,8 +447,8 @@ impl<'t> Tables<'t> {
             self.events.remove(number)?;
             self.bytes = self.bytes.saturating_sub(text.len() as u64);
             // The last event of a command. The id may be in use again since.
-            if let What::Command(owner, cmd_id, Notice::Ended(_)) = decode::<Record>(&text)?.what {
-                let key = (cmd_id.as_str(), owner.name());
+            if let What::Command(command, Notice::Ended(_)) = decode::<Record>(&text)?.what {
+                let key = (command.cmd_id.as_str(), command.owner.name());
                 if self.starts.get(key)?.is_some_and(|start| start.value() < number) {
                     self.starts.remove(key)?;
                 }

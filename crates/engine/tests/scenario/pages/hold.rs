@@ -24,7 +24,8 @@ fn a_hold_of_one_party_and_its_end_are_rfc_5359_2_1() {
         w.run_until(8000);
         w.hang_up(CALLER);
     });
-    assert_eq!(steps(&world), [Step::Held, Step::Unheld]);
+    let [asked, held, unheld] = [Step::HoldAsked, Step::Held, Step::Unheld];
+    assert_eq!(steps(&world), [asked, held, asked, unheld]);
     let file = expect_file!["../../../../../docs/flows/hold.txt"];
     page::check(&world, HOLD, figures::RFC_5359_2_1, RFC_5359_2_1, &file);
 }

@@ -288,7 +288,7 @@ async fn a_disk_that_is_too_far_behind_is_given_up_and_costs_no_more_memory() {
     let megabyte = "x".repeat(1 << 20);
     for _ in 0..12 {
         let kind = EventKind::Reply { params: json!(megabyte) };
-        journal.command(Owner::default(), id("x"), Notice::Event(Event::new(kind)));
+        journal.command(echo(Owner::default(), "x"), Notice::Event(Event::new(kind)));
     }
     assert_eq!(*journal.news().borrow(), 12);
     assert!(journal.recent(0, &Filter::Calls(None), 64).is_none(), "memory has its bound");

@@ -11,6 +11,12 @@ fn time(millis: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
 }
 
+fn start(owner: Owner) -> Arc<CommandRecord> {
+    let [caller, callee] = ["sip:alice@h", "sip:bob@h"].map(|uri| SipUri::parse(uri).unwrap());
+    let subject = Subject::CallStart { caller, callee };
+    Arc::new(CommandRecord { owner, cmd_id: id("order-7"), subject })
+}
+
 fn text(what: What) -> String {
     let record = Record { number: 7, time: time(1_795_424_400_123), what };
     let text = serde_json::to_string(&record).unwrap();
@@ -41,41 +47,39 @@ fn records_are_written_as_json() {
     let records = [
         text(What::Call(CallChange::Held(Side::Callee), Arc::new(record))),
         text(What::Registration(change, Arc::new(registration))),
-        text(What::Begun(shop(), id("order-7"), Some(fingerprint()))),
-        text(What::Begun(Owner::default(), id("order-7"), None)),
-        text(What::Command(shop(), id("order-7"), Notice::Event(event))),
-        text(What::Command(shop(), id("order-7"), Notice::Error(error))),
-        text(What::Command(shop(), id("order-7"), Notice::Error(CommandError::Restarted))),
+        text(What::Begun(start(shop()), Some(fingerprint()))),
+        text(What::Begun(start(Owner::default()), None)),
+        text(What::Command(start(shop()), Notice::Event(event))),
+        text(What::Command(start(shop()), Notice::Error(error))),
+        text(What::Command(start(shop()), Notice::Error(CommandError::Restarted))),
         text(What::Command(
-            shop(),
-            id("order-7"),
+            start(shop()),
             Notice::Ended(Some(Done { callid: CallId::parse("x") })),
         )),
     ];
     expect![[r#"
         {"number":7,"time":1795424400123,"what":{"Call":[{"Held":"callee"},{"call":{"id":"5b0f","callid":"5b0f@phone","stage":"ending","caller":{"uri":"sip:alice@h","callid":null,"reached":"calling","held":false},"callee":{"uri":"sip:bob@h","callid":null,"reached":"calling","held":true},"ending":{"by":{"Party":"callee"},"status":[486,"Busy Here"],"q850":17}},"first":3,"between":["sip:alice@h",null],"created":1000,"answered":2000,"established":null}]}}
         {"number":7,"time":1795424400123,"what":{"Registration":["Registered",{"registration":{"aor":"sip:alice@h","contact":"sip:alice@10.0.0.10"},"first":4,"since":5000,"expires":9000}]}}
-        {"number":7,"time":1795424400123,"what":{"Begun":["shop","order-7",[12989877724393277609,14174091519939198489,12239868995341405610,17662004338664827276]]}}
-        {"number":7,"time":1795424400123,"what":{"Begun":[null,"order-7",null]}}
-        {"number":7,"time":1795424400123,"what":{"Command":["shop","order-7",{"Event":{"kind":{"TransferProgress":{"sip_code":180}},"callid":null,"leg":"caller","uri":null}}]}}
-        {"number":7,"time":1795424400123,"what":{"Command":["shop","order-7",{"Error":{"Sip":{"origin":"callee","code":486,"reason":"Busy Here","q850":null}}}]}}
-        {"number":7,"time":1795424400123,"what":{"Command":["shop","order-7",{"Error":"Restarted"}]}}
-        {"number":7,"time":1795424400123,"what":{"Command":["shop","order-7",{"Ended":{"callid":"x"}}]}}
+        {"number":7,"time":1795424400123,"what":{"Begun":[{"owner":"shop","cmd_id":"order-7","subject":{"CallStart":{"caller":"sip:alice@h","callee":"sip:bob@h"}}},[12989877724393277609,14174091519939198489,12239868995341405610,17662004338664827276]]}}
+        {"number":7,"time":1795424400123,"what":{"Begun":[{"owner":null,"cmd_id":"order-7","subject":{"CallStart":{"caller":"sip:alice@h","callee":"sip:bob@h"}}},null]}}
+        {"number":7,"time":1795424400123,"what":{"Command":[{"owner":"shop","cmd_id":"order-7","subject":{"CallStart":{"caller":"sip:alice@h","callee":"sip:bob@h"}}},{"Event":{"kind":{"TransferProgress":{"sip_code":180}},"callid":null,"leg":"caller","uri":null}}]}}
+        {"number":7,"time":1795424400123,"what":{"Command":[{"owner":"shop","cmd_id":"order-7","subject":{"CallStart":{"caller":"sip:alice@h","callee":"sip:bob@h"}}},{"Error":{"Sip":{"origin":"callee","code":486,"reason":"Busy Here","q850":null}}}]}}
+        {"number":7,"time":1795424400123,"what":{"Command":[{"owner":"shop","cmd_id":"order-7","subject":{"CallStart":{"caller":"sip:alice@h","callee":"sip:bob@h"}}},{"Error":"Restarted"}]}}
+        {"number":7,"time":1795424400123,"what":{"Command":[{"owner":"shop","cmd_id":"order-7","subject":{"CallStart":{"caller":"sip:alice@h","callee":"sip:bob@h"}}},{"Ended":{"callid":"x"}}]}}
     "#]].assert_eq(&records.concat());
 }
 
 #[test]
 fn remembered_commands_are_written_as_json() {
     let begun = Begun {
-        owner: shop(),
-        cmd_id: id("order-7"),
+        command: start(shop()),
         fingerprint: Some(fingerprint()),
         time: time(1_795_424_400_123),
         progress: Progress::Failed,
     };
     let text = serde_json::to_string(&begun).unwrap();
     assert_eq!(serde_json::from_str::<Begun>(&text).unwrap(), begun);
-    expect![[r#"{"owner":"shop","cmd_id":"order-7","fingerprint":[12989877724393277609,14174091519939198489,12239868995341405610,17662004338664827276],"time":1795424400123,"progress":"Failed"}"#]].assert_eq(&text);
+    expect![[r#"{"command":{"owner":"shop","cmd_id":"order-7","subject":{"CallStart":{"caller":"sip:alice@h","callee":"sip:bob@h"}}},"fingerprint":[12989877724393277609,14174091519939198489,12239868995341405610,17662004338664827276],"time":1795424400123,"progress":"Failed"}"#]].assert_eq(&text);
 }
 
 #[test]
@@ -84,8 +88,7 @@ fn whatever_an_echo_sent_comes_back_as_it_was() {
     for sent in [&*deep, r#"{"b":1,"a":[null,true,"\u0000é"],"pi":3.141592653589793238}"#] {
         let params = serde_json::from_str(sent).unwrap();
         text(What::Command(
-            shop(),
-            id("x"),
+            echo(shop(), "x"),
             Notice::Event(Event::new(EventKind::Reply { params })),
         ));
     }

@@ -11,13 +11,13 @@ use std::time::{Duration, SystemTime};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::record::{Chunk, Notice, Record, What};
+use super::record::{Chunk, CommandRecord, Notice, Record, What};
 use super::store::{self, Writer};
 use super::{Journal, Snapshot};
 use crate::api::call::{EndedBy, Party, Reached, Stage};
 use crate::api::{
     Call, CallChange, CallEvent, CallId, CommandError, CommandId, Cursor, Done, Event, EventKind,
-    Filter, Invocation, Registration, RegistrationChange, RegistrationEvent, SipUri,
+    Filter, Invocation, Registration, RegistrationChange, RegistrationEvent, SipUri, Subject,
 };
 use crate::backend::EventSink;
 use crate::config::Keep;
@@ -63,6 +63,11 @@ fn registered() -> RegistrationEvent {
 
 fn id(name: &str) -> CommandId {
     CommandId::parse(name).unwrap()
+}
+
+/// A command that is about nothing.
+fn echo(owner: Owner, name: &str) -> Arc<CommandRecord> {
+    Arc::new(CommandRecord { owner, cmd_id: id(name), subject: Subject::Echo })
 }
 
 /// The owner of some commands.
@@ -183,12 +188,12 @@ async fn every_command_that_had_not_ended_fails_once_and_ends_once() {
     let journal = start(&directory).await;
     let reply = |n: u32| Notice::Event(Event::new(EventKind::Reply { params: json!(n) }));
     for name in ["running", "failed", "ended"] {
-        journal.begin(Owner::default(), id(name), Some(fingerprint()));
-        journal.command(Owner::default(), id(name), reply(1));
+        journal.begin(echo(Owner::default(), name), Some(fingerprint()));
+        journal.command(echo(Owner::default(), name), reply(1));
     }
-    journal.command(Owner::default(), id("failed"), Notice::Error(CommandError::Draining));
-    journal.command(Owner::default(), id("ended"), Notice::Ended(Some(Done::default())));
-    journal.begin(Owner::default(), id("unnamed"), None);
+    journal.command(echo(Owner::default(), "failed"), Notice::Error(CommandError::Draining));
+    journal.command(echo(Owner::default(), "ended"), Notice::Ended(Some(Done::default())));
+    journal.begin(echo(Owner::default(), "unnamed"), None);
     journal.close().await;
     drop(journal);
 
@@ -198,10 +203,10 @@ async fn every_command_that_had_not_ended_fails_once_and_ends_once() {
         for name in ["running", "failed", "ended", "unnamed"] {
             let told = all(&journal, 0, &Filter::Command(id(name))).await;
             let story = told.iter().map(|record| match &record.what {
-                What::Command(_, _, Notice::Event(_)) => "event",
-                What::Command(_, _, Notice::Error(CommandError::Restarted)) => "restarted",
-                What::Command(_, _, Notice::Error(_)) => "error",
-                What::Command(_, _, Notice::Ended(_)) => "ended",
+                What::Command(_, Notice::Event(_)) => "event",
+                What::Command(_, Notice::Error(CommandError::Restarted)) => "restarted",
+                What::Command(_, Notice::Error(_)) => "error",
+                What::Command(_, Notice::Ended(_)) => "ended",
                 other => panic!("{other:?}"),
             });
             stories.push(format!("{name}: {}", story.collect::<Vec<_>>().join(", ")));
@@ -219,7 +224,7 @@ async fn every_command_that_had_not_ended_fails_once_and_ends_once() {
         let remembered = journal.remembered();
         let named = remembered.iter().filter(|(_, begun)| begun.fingerprint == Some(fingerprint()));
         let named: Vec<_> =
-            named.map(|(n, begun)| (*n, begun.cmd_id.as_str().to_owned())).collect();
+            named.map(|(n, begun)| (*n, begun.command.cmd_id.as_str().to_owned())).collect();
         assert_eq!(named, [(1, "running".into()), (3, "failed".into()), (5, "ended".into())]);
         journal.close().await;
     }
@@ -259,8 +264,8 @@ async fn what_memory_forgot_is_read_from_disk_in_chunks() {
     let (other, mine) = (id("other"), id("mine"));
     for number in 1..=CALLS {
         match number {
-            9_000 => drop(journal.begin(Owner::default(), mine.clone(), None)),
-            9_500 => drop(journal.command(Owner::default(), mine.clone(), Notice::Ended(None))),
+            9_000 => drop(journal.begin(echo(Owner::default(), "mine"), None)),
+            9_500 => drop(journal.command(echo(Owner::default(), "mine"), Notice::Ended(None))),
             _ => journal.call(created(&format!("{number:x}"))),
         }
     }

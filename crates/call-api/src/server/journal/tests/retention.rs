@@ -23,7 +23,7 @@ fn record(number: u64, seconds: u64, what: What) -> Arc<Record> {
 
 fn reply(name: &str) -> What {
     let kind = EventKind::Reply { params: json!("x".repeat(1000)) };
-    What::Command(Owner::default(), id(name), Notice::Event(Event::new(kind)))
+    What::Command(echo(Owner::default(), name), Notice::Event(Event::new(kind)))
 }
 
 #[test]
@@ -56,9 +56,9 @@ fn the_oldest_events_are_dropped_when_they_are_too_many() {
 fn a_command_is_found_as_long_as_anything_of_it_is_kept() {
     let mut writer = begin(100, u64::MAX);
     let story = [
-        record(1, 0, What::Begun(Owner::default(), id("x"), None)),
+        record(1, 0, What::Begun(echo(Owner::default(), "x"), None)),
         record(2, 90, reply("x")),
-        record(3, 91, What::Command(Owner::default(), id("x"), Notice::Ended(None))),
+        record(3, 91, What::Command(echo(Owner::default(), "x"), Notice::Ended(None))),
         record(4, 92, reply("other")),
     ];
     writer.append(&story, at(95)).unwrap();
@@ -76,10 +76,10 @@ fn a_command_is_found_as_long_as_anything_of_it_is_kept() {
 fn an_id_is_remembered_for_its_time_however_short_events_are_kept() {
     let mut writer = begin(60, 10_000);
     let begun = |number, name| {
-        record(number, 0, What::Begun(Owner::default(), id(name), Some(fingerprint())))
+        record(number, 0, What::Begun(echo(Owner::default(), name), Some(fingerprint())))
     };
     let ended = |number, name| {
-        record(number, 1, What::Command(Owner::default(), id(name), Notice::Ended(None)))
+        record(number, 1, What::Command(echo(Owner::default(), name), Notice::Ended(None)))
     };
     let story = [begun(1, "ended"), begun(2, "running"), ended(3, "ended")];
     writer.append(&story, at(1)).unwrap();
@@ -93,15 +93,17 @@ fn an_id_is_remembered_for_its_time_however_short_events_are_kept() {
 #[test]
 fn commands_of_two_owners_with_one_id_end_each_for_itself() {
     let mut writer = begin(100, u64::MAX);
-    let begun = |number, owner| record(number, 0, What::Begun(owner, id("x"), Some(fingerprint())));
+    let begun =
+        |number, owner| record(number, 0, What::Begun(echo(owner, "x"), Some(fingerprint())));
     let ended = |number, seconds, owner| {
-        record(number, seconds, What::Command(owner, id("x"), Notice::Ended(None)))
+        record(number, seconds, What::Command(echo(owner, "x"), Notice::Ended(None)))
     };
     let nobody = Owner::default;
     let story = [begun(1, nobody()), begun(2, shop()), ended(3, 50, nobody())];
     writer.append(&story, at(95)).unwrap();
     let commands = writer.left().unwrap().commands.into_iter();
-    let progress: Vec<_> = commands.map(|(_, begun)| (begun.owner, begun.progress)).collect();
+    let progress: Vec<_> =
+        commands.map(|(_, begun)| (begun.command.owner.clone(), begun.progress)).collect();
     assert_eq!(progress, [(nobody(), Progress::Ended), (shop(), Progress::Running)]);
     // The one's story is dropped whole, and the other's still found.
     writer.append(&[ended(4, 99, shop())], at(100)).unwrap();
@@ -114,15 +116,15 @@ fn commands_of_two_owners_with_one_id_end_each_for_itself() {
 fn remembered(writer: &mut Writer, seconds: u64) -> Vec<String> {
     writer.append(&[], at(seconds)).unwrap();
     let left = writer.left().unwrap();
-    left.commands.iter().map(|(_, begun)| begun.cmd_id.as_str().to_owned()).collect()
+    left.commands.iter().map(|(_, begun)| begun.command.cmd_id.as_str().to_owned()).collect()
 }
 
 #[test]
 fn an_id_that_is_used_again_has_a_new_story() {
     let mut writer = begin(1000, u64::MAX);
     let ended =
-        |number| record(number, 0, What::Command(Owner::default(), id("x"), Notice::Ended(None)));
-    let begun = |number| record(number, 0, What::Begun(Owner::default(), id("x"), None));
+        |number| record(number, 0, What::Command(echo(Owner::default(), "x"), Notice::Ended(None)));
+    let begun = |number| record(number, 0, What::Begun(echo(Owner::default(), "x"), None));
     writer.append(&[begun(1), ended(2), begun(3), ended(4)], at(0)).unwrap();
     let read = writer.store().read(0, &Filter::Command(id("x")), 64).unwrap().unwrap().records;
     assert_eq!(read.iter().map(|record| record.number).collect::<Vec<_>>(), [4]);

@@ -1,0 +1,158 @@
+//! What clients of the Go implementation sent and read (`WS>`, `WS<`), in dialect v2 of this server: each
+//! command tells the same story as it did there, except where that one was wrong.
+
+use call_api::server::dialect::Dialect;
+use expect_test::expect_file;
+use serde_json::Value;
+
+use crate::client::Client;
+use crate::flows;
+use crate::replay::{Line, Player, folder, recordings};
+use crate::script::{Script, World};
+
+/// Where the stories differ, and why. `replayed/v2.txt` shows both.
+const DIFFERENT: [(&str, &str); 19] = [
+    ("02-callstart-ok-notify", ANSWERED),
+    ("07-callstart-callee-busy", SILENT),
+    ("08-callstart-callee-noanswer", SILENT),
+    ("09-callstart-refer-rejected", UNASKED),
+    ("10-callstart-refer-silent", UNASKED),
+    ("11-callstart-refer-accept-only", UNASKED),
+    ("12-callstart-bad-uri", REFUSED),
+    ("22-attended-callee-callee-baresip", NAMELESS),
+    ("23-attended-callee-caller-baresip", NAMELESS),
+    ("26-blind-twice", SILENT),
+    ("27-blind-refer-rejected", UNASKED),
+    ("28-hold-callee-488", HOLDS),
+    ("29-hold-callee-silent", HOLDS),
+    ("30-hold-caller-491", HOLDS),
+    ("65-ringing-callstart-and-callend", MIXED),
+    ("66-unsubscribe-kills-others", MIXED),
+    ("67-expiry-120s", "there a subscription ended after 120 s, and the story with it"),
+    ("70-injection", REFUSED),
+    ("72-provisional-replies", "there a ringing phone counted as a failure"),
+];
+
+const ANSWERED: &str =
+    "what a phone reports after the callee has answered is not told: the command has ended";
+const SILENT: &str = "there a new call that failed was neither an Error nor an Ended";
+const UNASKED: &str =
+    "there the party was Transferring before it agreed to, and nothing was told when it did not";
+const REFUSED: &str = "what is no SIP URI is refused at once, with an error in the reply";
+const NAMELESS: &str = "the destination of an attended transfer is told when the client named it";
+const HOLDS: &str = "there a hold that failed was told with an empty name and never ended, and commands told each other's \
+    events; here the other party is taken back";
+const MIXED: &str = "there the commands of one connection got in each other's way";
+
+#[tokio::test(start_paused = true)]
+async fn clients_of_the_go_implementation_read_what_they_know() {
+    let mut shown = String::new();
+    let mut different = Vec::new();
+    for (name, lines) in recordings() {
+        if !lines.iter().any(|line| line.kind == "WS>") {
+            continue;
+        }
+        let recorded = stories(lines.iter().filter_map(read));
+        let client = Player::play(&name, lines, Dialect::V2).await;
+        let ours = stories(client.messages.into_iter());
+        if ours == recorded {
+            shown += &format!("{name}: as recorded\n");
+            continue;
+        }
+        let why = DIFFERENT.iter().find(|(known, _)| *known == name).map(|(_, why)| *why);
+        let why = why.unwrap_or("no reason is known");
+        shown += &format!("{name}: {why}\n");
+        for (recorded, ours) in recorded.iter().zip(&ours).filter(|(one, other)| one != other) {
+            shown += &format!("  recorded {recorded}\n  ours     {ours}\n");
+        }
+        different.push(name);
+    }
+    expect_file![folder("replayed").join("v2.txt")].assert_eq(&shown);
+    let explained = DIFFERENT.map(|(name, _)| name);
+    assert_eq!(
+        different, explained,
+        "the stories that differ, and those whose difference is explained"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_command_is_like_its_example() {
+    for dialect in [Dialect::V1, Dialect::V2] {
+        let mut script = Script::new(World::default());
+        let mut client = Client::of(&mut script).await.speaking(dialect);
+        let unhold = match dialect {
+            Dialect::V1 => "CallUnHold",
+            Dialect::V2 => "CallUnhold",
+        };
+        let of_both = |a: &'static str, b: &'static str| match dialect {
+            Dialect::V1 => [("callid_a", a), ("callid_b", b)],
+            Dialect::V2 => [("callidA", a), ("callidB", b)],
+        };
+        for callid in ["one", "two", "three"] {
+            script.call(callid, "sip:alice@10.0.0.10", "sip:bob@10.0.0.11");
+        }
+        for (method, params) in [
+            ("CallStart", vec![]),
+            ("CallHold", vec![("callid", "one")]),
+            (unhold, vec![("callid", "one")]),
+            ("CallBlindTransfer", vec![("callid", "one")]),
+            ("CallAttendedTransfer", of_both("two", "three").to_vec()),
+            ("CallEnd", vec![("callid", "four")]),
+        ] {
+            if method == "CallEnd" {
+                script.call("four", "sip:alice@10.0.0.10", "sip:bob@10.0.0.11");
+            }
+            let request = flows::request(dialect, method, &params);
+            client.messages.clear();
+            client.send(&request.to_string());
+            client.until_ended().await;
+            flows::assert_like_example(dialect, &request, &client.messages);
+        }
+    }
+}
+
+/// A message that the recorded client read.
+fn read(line: &Line) -> Option<Value> {
+    (line.kind == "WS<").then(|| serde_json::from_str(&line.text).unwrap())
+}
+
+/// What each command told, in the order in which they were started.
+fn stories(messages: impl Iterator<Item = Value>) -> Vec<String> {
+    let (mut cmd_ids, mut stories) = (Vec::new(), Vec::<String>::new());
+    for message in messages {
+        let place = if message["method"].is_string() { "params" } else { "result" };
+        let told = &message[place];
+        if told.is_null() {
+            stories.push("refused".to_owned());
+            cmd_ids.push(Value::Null);
+            continue;
+        }
+        let event = told["event"].as_str().unwrap();
+        let at = cmd_ids.iter().position(|cmd_id| *cmd_id == told["cmd_id"]);
+        let at = at.unwrap_or_else(|| {
+            cmd_ids.push(told["cmd_id"].clone());
+            stories.push(String::new());
+            stories.len() - 1
+        });
+        let method = message["method"].as_str().unwrap_or_default();
+        if !method.is_empty() && !stories[at].starts_with(method) {
+            stories[at].insert_str(0, &format!("{method}: "));
+        }
+        stories[at] += &format!("{event}{} ", data(&told["data"]));
+    }
+    stories
+}
+
+/// The members of `data`, or what else it is.
+fn data(data: &Value) -> String {
+    match data {
+        Value::Null => String::new(),
+        Value::String(words) => format!("({words:?})"),
+        Value::Object(members) => {
+            let mut names: Vec<_> = members.keys().map(String::as_str).collect();
+            names.sort_unstable();
+            format!("({})", names.join(", "))
+        }
+        other => panic!("data is {other}"),
+    }
+}
