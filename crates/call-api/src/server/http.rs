@@ -3,7 +3,8 @@
 //! What is answered at once is one JSON text. What goes on, a command or a subscription, is a stream:
 //! the reply first, then the notifications, until there are no more. A client that leaves loses its
 //! stream and not its command. One that does not read fills its queue, and is cut off as at a
-//! WebSocket; what is stuck in the socket by then, the time limit on writing ends (`super::http`).
+//! WebSocket; a socket that is stuck by then is closed by the time limit on writing, which all
+//! connections have.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -102,10 +103,10 @@ async fn read(mut body: Body, limits: &Limits) -> Result<String, Denied> {
             let frame = frame.map_err(|_| denied(StatusCode::BAD_REQUEST, "the body broke off"))?;
             let data = frame.into_data().unwrap_or_default();
             length += data.len();
-            match length {
-                0.. if length <= limits.message_bytes => bytes.extend_from_slice(&data),
-                0.. if length <= limits.message_bytes * READ_WHOLE => bytes = Vec::new(),
-                _ => break,
+            if length <= limits.message_bytes {
+                bytes.extend_from_slice(&data);
+            } else if length > limits.message_bytes * READ_WHOLE {
+                break;
             }
         }
         if length > limits.message_bytes {

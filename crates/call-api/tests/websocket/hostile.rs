@@ -1,6 +1,6 @@
 //! Clients that send anything: mutated HTTP requests, `POST`s among them, and mutated WebSocket frames,
-//! seeded. Nobody gets
-//! in without a token, nothing keeps the server from serving others, and every connection ends.
+//! seeded. Nobody gets in without a token, nothing keeps the server from serving others, and every
+//! connection ends.
 
 use tokio::task::JoinSet;
 

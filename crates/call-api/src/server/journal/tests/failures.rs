@@ -343,7 +343,7 @@ async fn a_disk_that_has_failed_takes_no_cmd_id_that_a_restart_would_forget() {
     let (_phase, follow) = watch::channel(Phase::Serving);
     let limits = Limits::default();
     let commands = Arc::new(Commands::new(Arc::<Fake>::default(), journal, &limits, follow));
-    let (outbox, mut outgoing) = Outbox::channel(1 << 20);
+    let (outbox, mut outgoing) = Outbox::channel(limits.queue_bytes);
     let connection = Connection::new(commands, outbox);
     let flow = ["Started", "CALL_ANSWER", "TRANSFER_ACCEPT", "CALL_START", "CALL_ANSWER", "Ended"];
     assert_eq!(reads(&connection, &mut outgoing, Some("before")).await, flow);
