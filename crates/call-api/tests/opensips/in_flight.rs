@@ -99,6 +99,21 @@ fn what_is_not_answered_in_time_ends() {
 }
 
 #[test]
+fn what_waits_behind_a_call_that_rings_over_http_has_its_time_afterwards() {
+    let now = Instant::now();
+    let mut in_flight = InFlight::new(7).serial();
+    let _ringing = ask(&mut in_flight, Method::SendRequest, now);
+    let (answer, mut answered) = oneshot::channel();
+    let (method, deadline) = (Method::Uptime, now + 5 * REPEAT);
+    in_flight.ask(Ask { method, params: json!({}), deadline, answer, provisional: None });
+    assert_eq!(sent(&mut in_flight, now).len(), 2);
+    in_flight.handle_timeout(now + 60 * REPEAT);
+    assert!(sent(&mut in_flight, now).is_empty(), "nothing is repeated");
+    assert!(answered.try_recv().is_err(), "and nothing is given up");
+    assert_eq!(in_flight.len(), 2);
+}
+
+#[test]
 fn a_list_that_does_not_fit_ends_the_first_that_waits() {
     let now = Instant::now();
     let mut in_flight = InFlight::new(7);

@@ -118,6 +118,15 @@ fn sent_unseen(name: &str, lines: &[Line]) -> Vec<Line> {
             };
             unseen.map(frame).collect()
         }
+        "84-own-callstart-over-mi" => [(0.01, START)].map(frame).to_vec(),
+        "91-v36-hold-transfer" => [
+            (0.2, r#"{"jsonrpc":"2.0","id":1,"method":"CallHold","params":{"callid":"c2c6e76c520f44f4","leg":"caller"}}"#),
+            (0.22, r#"{"jsonrpc":"2.0","id":2,"method":"CallHold","params":{"callid":"c2c6e76c520f44f4"}}"#),
+            (0.7, r#"{"jsonrpc":"2.0","id":3,"method":"CallUnHold","params":{"callid":"c2c6e76c520f44f4"}}"#),
+            (1.1, r#"{"jsonrpc":"2.0","id":4,"method":"CallBlindTransfer","params":{"callid":"c2c6e76c520f44f4","leg":"callee","destination":"sip:cindy@127.0.0.1"}}"#),
+        ]
+        .map(frame)
+        .to_vec(),
         "83-call-cmd-tool" => [(0.0, START), (0.53, END), (0.55, START)].map(frame).to_vec(),
         _ => Vec::new(),
     }
@@ -267,7 +276,8 @@ impl Player {
 
     async fn run(&self, name: &str, lines: Vec<Line>, client: &mut Client) {
         // The recorded server writes JSON without spaces; the tools beside it do not.
-        let is_tool = name == "38-event-stream";
+        // Where a tool spoke with OpenSIPS, and no server.
+        let is_tool = ["38", "84", "91"].iter().any(|number| name.starts_with(number));
         let ours = |line: &&Line| {
             line.kind == "MI>" && (is_tool || line.text.starts_with(r#"{"jsonrpc":"2.0","#))
         };
@@ -417,11 +427,13 @@ impl State {
         let recorded = self.recorded.remove(at);
         self.ids.insert(recorded.id, id.to_owned());
         if method == "t_uac_dlg" {
-            let callid = |params: &Value, name: &str| {
+            let callid = |params: &Value| {
                 let headers = params["headers"].as_str().unwrap();
-                headers.split(name).nth(1).unwrap().split("\r\n").next().unwrap().to_owned()
+                let at =
+                    headers.to_ascii_lowercase().find("call-id: ").unwrap() + "call-id: ".len();
+                headers[at..].split("\r\n").next().unwrap().to_owned()
             };
-            let pair = (callid(&recorded.params, "Call-Id: "), callid(params, "Call-ID: "));
+            let pair = (callid(&recorded.params), callid(params));
             self.callids.push(pair);
         }
         true

@@ -143,7 +143,9 @@ impl Happened {
     pub fn read(notification: &Value) -> Option<Self> {
         #[derive(Deserialize)]
         struct Dialog {
-            id: String,
+            id: Option<String>,
+            hash_entry: Option<String>,
+            hash_id: Option<String>,
             callid: String,
             new_state: u64,
         }
@@ -164,7 +166,10 @@ impl Happened {
         let params = &notification["params"];
         match notification["method"].as_str()? {
             "E_DLG_STATE_CHANGED" => {
-                let Dialog { id, callid, new_state } = Dialog::deserialize(params).ok()?;
+                let dialog = Dialog::deserialize(params).ok()?;
+                let Dialog { id, hash_entry, hash_id, callid, new_state } = dialog;
+                let of_3_1 = || Some(format!("{}.{}", digits(hash_entry?)?, digits(hash_id?)?));
+                let id = id.or_else(of_3_1)?;
                 let state = DialogState::of(new_state)?;
                 Some(Self::Dialog(DialogChanged { id, callid, state }))
             }
@@ -206,6 +211,13 @@ impl Happened {
             Self::Hold(event) => &event.callid,
         }
     }
+}
+
+/// A number as ids of dialogs have it: in hexadecimal, the last digit first. 3.1 tells the two numbers of
+/// which an id is made.
+fn digits(number: String) -> Option<String> {
+    let number: u32 = number.parse().ok()?;
+    Some(format!("{number:x}").chars().rev().collect())
 }
 
 /// The party that OpenSIPS calls so.
@@ -278,6 +290,13 @@ mod tests {
         let expected =
             Transferred { callid: "old".to_owned(), new_callid: "new".to_owned(), state };
         assert_eq!(Happened::parse(start), Some(Happened::Transfer(expected)));
+    }
+
+    #[test]
+    fn a_dialog_of_3_1_has_the_id_that_it_is_listed_with() {
+        let event = br#"{"method":"E_DLG_STATE_CHANGED","params":{"hash_entry":"2619","hash_id":"1717741382","callid":"x","new_state":4}}"#;
+        let Some(Happened::Dialog(event)) = Happened::parse(event) else { panic!("an event") };
+        assert_eq!(event.id, "b3a.647a2666");
     }
 
     #[test]

@@ -113,9 +113,10 @@ impl Proxy {
             health: follow,
             timeout,
         };
+        let in_flight = InFlight::new(run);
         let task = Task {
+            in_flight: if link.is_serial { in_flight.serial() } else { in_flight },
             link,
-            in_flight: InFlight::new(run),
             watchers: Watchers::default(),
             dialogs: Arc::clone(&proxy.dialogs),
             health: Arc::clone(&health),

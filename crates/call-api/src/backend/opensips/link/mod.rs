@@ -37,6 +37,8 @@ pub struct Link {
     pub events: Arc<str>,
     /// The host that it runs on.
     pub host: IpAddr,
+    /// Whether it answers one request after another: `mi_http`.
+    pub is_serial: bool,
 }
 
 /// What comes from OpenSIPS.
@@ -65,8 +67,8 @@ impl Link {
     pub fn pair(name: &str, events: &str, host: IpAddr) -> (Self, FarEnd) {
         let (outgoing, requests) = mpsc::channel(OUTGOING_QUEUE);
         let (incoming, arrivals) = mpsc::channel(ARRIVAL_QUEUE);
-        let link =
-            Self { requests: outgoing, arrivals, name: name.into(), events: events.into(), host };
+        let (name, events) = (name.into(), events.into());
+        let link = Self { requests: outgoing, arrivals, name, events, host, is_serial: false };
         (link, FarEnd { requests, arrivals: incoming })
     }
 
@@ -87,7 +89,8 @@ impl Link {
         };
         let host = proxy.map_or(Ipv4Addr::LOCALHOST.into(), |proxy| proxy.ip());
         let listener = Listener::bind(events, index, host).await?;
-        let (link, far) = Self::pair(&url.to_string(), &listener.name()?, host);
+        let (mut link, far) = Self::pair(&url.to_string(), &listener.name()?, host);
+        link.is_serial = matches!(url, MiUrl::Http(..));
         listener.receive(far.arrivals.clone(), host);
         match (url, proxy) {
             (MiUrl::Unix(path), _) => datagram::unix(path, far).map_err(named)?,

@@ -8,6 +8,7 @@
 //! us and the end of the window, a fence is sent: one more request that is answered at once.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -19,6 +20,8 @@ use super::{Answer, Ask, Method, MiError, Names, REPEAT};
 
 /// Requests that may stand unread in the proxy's socket. Repeated ones come on top.
 pub const WINDOW: usize = 32;
+/// How long a request may take that is answered at once.
+const FENCE: Duration = REPEAT.saturating_mul(5);
 /// Requests that wait to be sent. One more is refused.
 pub const MAX_WAITING: usize = 16_384;
 
@@ -49,6 +52,8 @@ pub struct InFlight {
     prompt: BTreeSet<u64>,
     /// One per entry: when it is next looked at.
     timers: BTreeSet<(Instant, u64)>,
+    /// Whether nothing is lost, and nothing answered while a SIP request waits for its answer.
+    is_serial: bool,
 }
 
 #[derive(Debug)]
@@ -75,7 +80,15 @@ impl InFlight {
             unread: BTreeSet::new(),
             prompt: BTreeSet::new(),
             timers: BTreeSet::new(),
+            is_serial: false,
         }
+    }
+
+    /// For `mi_http`: one request is answered after another, be it a call that rings. What waits behind
+    /// it has its time when it is over, and nothing needs to be repeated.
+    #[must_use]
+    pub fn serial(self) -> Self {
+        Self { is_serial: true, ..self }
     }
 
     /// How methods are spelled from now on.
@@ -85,10 +98,15 @@ impl InFlight {
 
     /// Takes a request. It is sent as soon as the window allows, see [`InFlight::poll`].
     pub fn ask(&mut self, ask: Ask) {
-        let Ask { method, params, deadline, answer, provisional } = ask;
+        let Ask { method, params, mut deadline, answer, provisional } = ask;
         if self.waiting.len() >= MAX_WAITING {
             let _ = answer.send(Err(MiError::Full));
             return;
+        }
+        if self.is_serial {
+            let sip = self.entries.values().filter(|entry| entry.method == Method::SendRequest);
+            let over = sip.map(|entry| entry.deadline + FENCE).max();
+            deadline = deadline.max(over.unwrap_or(deadline));
         }
         let id =
             self.enter(Entry { method, params, deadline, answer, provisional, timer: deadline });
@@ -196,7 +214,7 @@ impl InFlight {
         }
         // Nobody reads the answer: that it comes is all.
         let (answer, _) = oneshot::channel();
-        let deadline = now + 5 * REPEAT;
+        let deadline = now + FENCE;
         let id = self.enter(Entry {
             method: Method::Uptime,
             params: json!({}),
@@ -215,7 +233,7 @@ impl InFlight {
         if entry.method != Method::SendRequest {
             self.prompt.insert(id);
         }
-        if entry.method.is_repeatable() {
+        if entry.method.is_repeatable() && !self.is_serial {
             self.timers.remove(&(entry.timer, id));
             entry.timer = (now + REPEAT).min(entry.deadline);
             self.timers.insert((entry.timer, id));
