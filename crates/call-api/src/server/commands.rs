@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
 use super::access::{self, Principal};
+use super::dialect::Shared;
 use super::discovery::Discovery;
 use super::journal::{CommandRecord, Journal};
 use super::retries::{Fingerprint, Retries, Seen};
@@ -42,6 +43,8 @@ pub struct Commands {
     pub(super) backend: Arc<dyn Backend>,
     /// Everything that clients are told.
     pub(super) journal: Arc<Journal>,
+    /// What many are told at once.
+    pub(super) shared: Shared,
     pub(super) limits: Limits,
     /// Followed by every running command.
     pub(super) phase: watch::Receiver<Phase>,
@@ -89,7 +92,8 @@ impl Commands {
         let (limits, running) = (limits.clone(), Arc::default());
         let now = (Instant::now(), SystemTime::now());
         let retries = Mutex::new(Retries::restored(journal.remembered(), now));
-        Self { backend, journal, limits, phase, discovery: OnceLock::new(), running, retries }
+        let (shared, discovery) = (Shared::default(), OnceLock::new());
+        Self { backend, journal, shared, limits, phase, discovery, running, retries }
     }
 
     /// What the API is.

@@ -134,9 +134,9 @@ impl Connection {
             }
         }
         for (subscription, from) in begun.subscriptions {
-            let (journal, outbox) = (Arc::clone(&self.commands.journal), self.outbox.clone());
+            let (commands, outbox) = (Arc::clone(&self.commands), self.outbox.clone());
             let reader = (self.principal.clone(), self.dialect);
-            tokio::spawn(subscription.run(reader, journal, outbox, from).in_current_span());
+            tokio::spawn(subscription.run(reader, commands, outbox, from).in_current_span());
         }
         for start in begun.starts {
             let span = tracing::info_span!("command", cmd_id = %start.command.cmd_id, method = start.invocation.command.name());

@@ -12,8 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use super::access::Principal;
+use super::commands::Commands;
 use super::dialect::{Dialect, Mark};
-use super::journal::{Chunk, Journal};
+use super::journal::Chunk;
 use super::outbox::Outbox;
 use crate::api::{ErrorKind, Filter, RequestError};
 
@@ -84,10 +85,11 @@ impl Subscription {
     pub(super) async fn run(
         mut self,
         (principal, dialect): (Principal, Dialect),
-        journal: Arc<Journal>,
+        commands: Arc<Commands>,
         outbox: Outbox,
         from: u64,
     ) {
+        let Commands { journal, shared, .. } = &*commands;
         let (mut news, mut told, mut read) = (journal.news(), from, from);
         loop {
             news.mark_unchanged();
@@ -107,8 +109,8 @@ impl Subscription {
                 }
                 let cursor = journal.cursor(record.number);
                 let mark = Mark::subscribed(cursor, &self.name, journal.cursor(told));
-                if let Some(text) = dialect.notification(&record, &mark) {
-                    outbox.push(text, record.number);
+                if let Some(body) = shared.body(dialect, &record) {
+                    outbox.push(body.marked(&mark), record.number);
                     told = record.number;
                 }
             }

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
+use call_api::server::dialect::Dialect;
+
 use crate::Client;
 
 /// xorshift64*: enough chance for a test, and the same on every machine.
@@ -113,7 +115,8 @@ struct Life {
 async fn no_input_kills_the_connection_and_every_command_ends_once_and_last() {
     for seed in 1..=40 {
         let mut chance = Chance(seed);
-        let mut client = Client::new();
+        let dialect = [Dialect::V1, Dialect::V2][seed as usize % 2];
+        let mut client = Client::new().speaking(dialect);
         for _ in 0..100 {
             client.connection.receive(&chance.message());
             if chance.below(3) == 0 {
@@ -151,7 +154,8 @@ fn listen(client: &mut Client, seed: u64) -> HashMap<String, Life> {
                 continue;
             };
             let life = lives.entry(cmd_id.to_owned()).or_default();
-            match part["method"].as_str() {
+            let event = part["params"].get("event").unwrap_or(&part["method"]);
+            match event.as_str() {
                 None if part["result"]["replayed"] == true => {}
                 None => {
                     assert_eq!(life.ended, 0, "seed {seed}: {cmd_id} started after its end");

@@ -7,6 +7,7 @@
 //! read by clients of both.
 
 mod failure;
+mod shared;
 mod time;
 mod v1;
 mod v2;
@@ -20,6 +21,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::Value;
 
+pub use self::shared::Shared;
 pub(super) use self::time::rfc3339;
 pub(super) use self::v1::{EndedParams, ErrorParams, EventParams};
 pub(super) use self::v2::CommandParams;
@@ -62,8 +64,7 @@ impl Dialect {
     }
 
     /// The same without a mark.
-    #[must_use]
-    pub fn body(self, record: &Record) -> Option<Body> {
+    fn body(self, record: &Record) -> Option<Body> {
         match (&record.what, self) {
             (What::Command(command, notice), Self::V1) => {
                 v1::body(&command.cmd_id, notice, record.time)
