@@ -57,9 +57,10 @@ impl Engine {
         let (errand, way) = match destination {
             Destination::Place(key, side) => return self.take_place(now, caller, key, side),
             Destination::Asked(errand, way) => (Some(errand), way),
-            Destination::Uri(uri, headers) => {
-                (None, Way { uri, hop: None, headers, caller: request.from().uri.into() })
-            }
+            Destination::Uri(uri, headers) => (
+                None,
+                Way { uri, hop: None, source: None, headers, caller: request.from().uri.into() },
+            ),
         };
         let from = address(&NameAddr { uri: &way.caller, ..request.from() });
         let to = address(&NameAddr { uri: &way.uri, display: b"", ..request.to() });
@@ -90,6 +91,10 @@ impl Engine {
             reliable: ua::takes_reliable(&request),
         };
         self.call_callee(now, key, &invite);
+        // Its Contact leads nowhere: another call has shown where it is.
+        if let (Some(source), Some(call)) = (way.source, self.calls.get(&key)) {
+            call.fork.legs().for_each(|leg| self.ua.pin(leg, source));
+        }
     }
 
     /// Calls the callee of a call, on all phones there are.

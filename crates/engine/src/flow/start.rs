@@ -362,7 +362,7 @@ impl Engine {
         }
         self.progress(command, Side::Callee, call_id, Step::CallStarted);
         let StartRequest { caller, callee, headers, .. } = request;
-        Some(Way { uri: callee, hop: None, headers, caller: caller.into() })
+        Some(Way { uri: callee, hop: None, source: None, headers, caller: caller.into() })
     }
 
     /// The call of a `CallStart` was placed.

@@ -46,6 +46,8 @@ pub(super) struct Leg {
     /// Answers of other forks: acknowledged and hung up.
     pub(super) forks: Vec<Fork>,
     pub(super) refer: Option<Refer>,
+    /// REFERs of ours that were given up, and whose last report has not come.
+    pub(super) unreported: u32,
     /// Whether there was a REFER of the peer before.
     pub(super) was_referred: bool,
     /// The peer's requests that another leg is to answer.
@@ -152,7 +154,8 @@ pub(super) struct Fork {
 /// A REFER that we received, until it is answered, or sent, until its subscription ends.
 pub(super) enum Refer {
     /// Ours, with its number: the phone reports by NOTIFY (RFC 3515 §2.4.4).
-    Sent { branch: Branch, seq: u32 },
+    /// `awaited` while somebody here wants to know.
+    Sent { branch: Branch, seq: u32, awaited: bool },
     /// The peer's, unanswered.
     Received { key: ServerKey, request: Box<Request>, source: SocketAddr },
     /// The peer's: we report. Its number tells it from another one in the same dialog.
@@ -160,6 +163,13 @@ pub(super) enum Refer {
 }
 
 impl Leg {
+    /// Lets go of a REFER of ours. Its reports may still come.
+    pub(super) fn drop_own_refer(&mut self) {
+        if self.refer.take_if(|refer| matches!(refer, Refer::Sent { .. })).is_some() {
+            self.unreported += 1;
+        }
+    }
+
     pub(super) fn new(dialog: Dialog, hop: Hop, state: State) -> Self {
         Self {
             dialog,
@@ -175,6 +185,7 @@ impl Leg {
             owed: None,
             forks: Vec::new(),
             refer: None,
+            unreported: 0,
             was_referred: false,
             passing: Vec::new(),
             allow: Allow::default(),

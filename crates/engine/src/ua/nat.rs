@@ -16,6 +16,11 @@ impl UserAgent {
             leg.source = Some(Box::new(source));
         }
     }
+
+    /// Where a leg's phone is reached, as far as its Contact does not say.
+    pub(crate) fn source(&self, id: LegId) -> Option<SocketAddr> {
+        self.legs.get(&id)?.source.as_deref().copied()
+    }
 }
 
 impl Leg {

@@ -23,7 +23,8 @@ impl UserAgent {
         writer.header("Contact", format_args!("<{}>", self.identity.contact));
         writer.header("Refer-To", format_args!("<{refer_to}>"));
         writer.header("Referred-By", format_args!("<{referred_by}>"));
-        leg.refer = Some(Refer::Sent { branch, seq });
+        leg.drop_own_refer();
+        leg.refer = Some(Refer::Sent { branch, seq, awaited: true });
         let (hop, bytes) = (leg.hop.clone(), writer.finish());
         let owner = Owner { leg: id, purpose: Purpose::Refer };
         if self.transactions.request(now, branch, Method::Refer, hop, bytes, owner).is_err() {
@@ -31,11 +32,11 @@ impl UserAgent {
         }
     }
 
-    /// Stops asking, when the peer has not answered our REFER in time. Its reports are still taken.
+    /// Stops asking, and waiting. The peer's reports are still taken, until it sends a REFER itself.
     pub fn abandon_refer(&mut self, now: Instant, id: LegId) {
-        if let Some(Refer::Sent { branch, .. }) =
-            self.legs.get(&id).and_then(|leg| leg.refer.as_ref())
-        {
+        let refer = self.legs.get_mut(&id).and_then(|leg| leg.refer.as_mut());
+        if let Some(Refer::Sent { branch, awaited, .. }) = refer {
+            *awaited = false;
             self.transactions.abandon(now, *branch);
         }
     }
@@ -45,7 +46,7 @@ impl UserAgent {
     pub fn forget_refer(&mut self, now: Instant, id: LegId) {
         self.abandon_refer(now, id);
         if let Some(leg) = self.legs.get_mut(&id) {
-            leg.refer.take_if(|refer| matches!(refer, Refer::Sent { .. }));
+            leg.drop_own_refer();
         }
     }
 
@@ -136,7 +137,8 @@ impl UserAgent {
         // RFC 3515 §2.4.2: exactly one Refer-To. One REFER at a time is all we keep.
         let status = match (&leg.state, &leg.refer) {
             _ if request.values(Name::ReferTo).count() != 1 => 400,
-            (State::Established, None) => {
+            (State::Established, None | Some(Refer::Sent { awaited: false, .. })) => {
+                leg.drop_own_refer();
                 leg.refer = Some(Refer::Received { key, request: Box::new(request), source });
                 return self.tell(id, Event::Referred(id));
             }
@@ -146,8 +148,9 @@ impl UserAgent {
         self.refuse_request(now, key, &request, source, status);
     }
 
-    /// A report on our REFER: its `id`, which phones leave out or not, must not name another one. It
-    /// is read also when the leg is closing, for the last report and our BYE often cross.
+    /// A report on our REFER: its `id`, which phones leave out or not, must not name another one. One
+    /// without is believed only if it can be of no other (RFC 3515 §2.4.6). It is read also when the leg
+    /// is closing, for the last report and our BYE often cross.
     pub(super) fn on_notify(
         &mut self,
         now: Instant,
@@ -157,9 +160,16 @@ impl UserAgent {
         source: SocketAddr,
     ) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
+        // RFC 6665 §4.1.2: the subscription ends when the notifier says so.
+        let state = request.text(Name::SubscriptionState).map(sip::SubscriptionState::parse);
+        let is_last =
+            matches!(state, Some(Ok(state)) if state.state.eq_ignore_ascii_case("terminated"));
+        let mut is_doubtful = false;
         let status = match request.text(Name::Event).map(sip::Event::parse) {
             Some(Ok(event)) if event.package.eq_ignore_ascii_case("refer") => {
                 let is_of = |seq: u32| event.id.is_none_or(|id| id.parse() == Ok(seq));
+                is_doubtful = event.id.is_none() && leg.unreported > 0;
+                leg.unreported -= u32::from(is_doubtful && is_last);
                 match leg.refer {
                     Some(Refer::Sent { seq, .. }) if is_of(seq) => 200,
                     _ => 481,
@@ -170,15 +180,11 @@ impl UserAgent {
             _ => 489,
         };
         self.refuse_request(now, key, &request, source, status);
-        if status == 200 {
+        if status == 200 && !is_doubtful {
             let report = sip::sipfrag::parse(request.body()).map(|(status, reason)| {
                 Failure::ours(FailureKind::Answered, status, &String::from_utf8_lossy(reason))
             });
-            // RFC 6665 §4.1.2: the subscription ends when the notifier says so.
-            let state = request.text(Name::SubscriptionState).map(sip::SubscriptionState::parse);
-            if matches!(state, Some(Ok(state)) if state.state.eq_ignore_ascii_case("terminated"))
-                && let Some(leg) = self.legs.get_mut(&id)
-            {
+            if is_last && let Some(leg) = self.legs.get_mut(&id) {
                 leg.refer = None;
             }
             self.tell(id, Event::Notified(id, report));

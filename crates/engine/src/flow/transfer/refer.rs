@@ -2,6 +2,7 @@
 //! once and here only, and that call is passed on to the target (RFC 5589 §6). For an attended
 //! transfer the engine's INVITE to the target's phone replaces the dialog that it has (§7).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,6 +22,8 @@ pub(crate) struct Way {
     pub(crate) uri: String,
     /// Where it goes, when that is known already.
     pub(crate) hop: Option<Hop>,
+    /// Where the phone is reached that is behind NAT, when that is known.
+    pub(crate) source: Option<SocketAddr>,
     /// Further header lines.
     pub(crate) headers: Vec<(String, String)>,
     /// The party that goes, as it is known.
@@ -150,16 +153,28 @@ impl Engine {
         };
         transfer.phase = Phase::Placed(None);
         let call = transfer.call;
-        let is_attended = matches!(transfer.to, To::Party { .. });
-        let is_there = self.leg_of(call, side).is_some();
+        let target = match transfer.to {
+            To::Party { call, side, .. } => Some((call, side)),
+            To::Uri(_) | To::Caller => None,
+        };
+        let is_there = |(call, side)| self.leg_of(call, side).is_some();
+        let can_be_joined = target.is_some_and(is_there) && is_there((call, side));
         match (&error, self.transfers[&key].mode) {
             // The target's phone would not take a call in the place of the one it has.
             (Error::Target(failure), Mode::Auto)
-                if is_attended && is_there && failure.kind == FailureKind::Answered =>
+                if can_be_joined && failure.kind == FailureKind::Answered =>
             {
+                self.abandon_referral(now, call, side);
                 self.call_target(now, key);
             }
             _ => self.fail_transfer(now, key, error),
+        }
+    }
+
+    /// Waits no longer for what a party's phone has to say of its REFER.
+    pub(super) fn abandon_referral(&mut self, now: Instant, call: CallKey, side: Side) {
+        if let Some(leg) = self.leg_of(call, side) {
+            self.ua.abandon_refer(now, leg);
         }
     }
 
@@ -172,25 +187,25 @@ impl Engine {
 
     fn way_to_target(&self, transfer: &Transfer) -> Option<Way> {
         let (caller, mut headers) = (transfer.goes.clone(), transfer.headers_to_target());
-        let (uri, hop) = match &transfer.to {
-            To::Uri(uri) => (uri.clone(), None),
+        let (uri, hop, source) = match &transfer.to {
+            To::Uri(uri) => (uri.clone(), None, None),
             To::Party { call, side, uri } => {
                 headers.push(("Replaces".to_owned(), self.replaces(&transfer.to)?));
                 headers.push(("Require".to_owned(), "replaces".to_owned()));
                 match uri {
-                    Some(uri) => (uri.clone(), None),
+                    Some(uri) => (uri.clone(), None, None),
                     None => {
                         let leg = self.leg_of(*call, *side)?;
                         let (hop, routes) = self.ua.way_to(leg)?;
                         let routes = routes.into_iter().map(|route| ("Route".to_owned(), route));
                         headers.extend(routes);
-                        (self.ua.contact(leg)?.to_owned(), Some(hop))
+                        (self.ua.contact(leg)?.to_owned(), Some(hop), self.ua.source(leg))
                     }
                 }
             }
             To::Caller => return None,
         };
-        Some(Way { uri, hop, headers, caller })
+        Some(Way { uri, hop, source, headers, caller })
     }
 
     /// The Replaces by which a call takes the target out of the call it is in.

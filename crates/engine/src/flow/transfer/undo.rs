@@ -44,6 +44,7 @@ impl Engine {
             Phase::Referring { .. } => self.forget_referral(now, call, side),
             // The phone still reports what became of its call; nobody need hear it.
             Phase::Placed(new) => {
+                self.abandon_referral(now, call, side);
                 if let Some(key) = new {
                     if let Some(call) = self.calls.get_mut(&key) {
                         call.errand = None;
