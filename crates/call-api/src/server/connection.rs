@@ -277,11 +277,7 @@ async fn live(commands: Arc<Commands>, start: Start, dialect: Dialect, outbox: O
     while let Ok(event) = events.try_recv() {
         notify(event);
     }
-    match &outcome {
-        Ok(_) => tracing::info!("ended"),
-        Err(CommandError::Internal(bug)) => tracing::error!(bug, "ended"),
-        Err(error) => tracing::info!(%error, "ended"),
-    }
+    log_end(&outcome);
     audit::ended(&principal, method, &command.cmd_id, outcome.as_ref().err());
     let done = match outcome {
         Ok(done) => {
@@ -300,6 +296,14 @@ async fn live(commands: Arc<Commands>, start: Start, dialect: Dialect, outbox: O
     };
     tell(Notice::Ended(done));
     drop(slot);
+}
+
+fn log_end(outcome: &Result<Done, CommandError>) {
+    match outcome {
+        Ok(_) => tracing::info!("ended"),
+        Err(CommandError::Internal(bug)) => tracing::error!(bug, "ended"),
+        Err(error) => tracing::info!(%error, "ended"),
+    }
 }
 
 /// What is told of a transfer that succeeded.
