@@ -171,6 +171,28 @@ fn a_clients_headers_reach_both_phones_and_auto_answer_only_the_caller() {
 }
 
 #[test]
+fn a_clients_own_headers_count_before_those_of_auto_answer() {
+    let world = play(|w| {
+        let mut request = w.request(Mode::Bridge);
+        let own = [("answer-mode", "Manual"), ("Alert-Info", "<http://example.com/ring>")];
+        request.headers = own.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        request.auto_answer = true;
+        w.start_with(request);
+        w.run_until(1000);
+        w.hang_up(CALLEE);
+    });
+    let text = String::from_utf8_lossy(invite_to(&world, CALLER).bytes()).to_lowercase();
+    for (name, value) in [
+        ("answer-mode", "manual"),
+        ("alert-info", "<http://example.com/ring>"),
+        ("call-info", "<sip:call-api.invalid>;answer-after=0"),
+    ] {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(&format!("{name}: ")));
+        assert_eq!(lines.collect::<Vec<_>>(), [value], "{name}");
+    }
+}
+
+#[test]
 fn headers_for_the_other_end_pass_and_those_of_the_dialog_do_not() {
     let world = play(|w| {
         w.rewrite = Some(Box::new(|from, _, text| match from {
