@@ -31,6 +31,10 @@ pub const RING_TIMEOUT: Duration = Duration::from_secs(120);
 /// REFER unanswered.
 pub const REFER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long our reports on a REFER may take until the last one, as the NOTIFYs say: a target may ring
+/// for all of [`RING_TIMEOUT`], and the parties have then to be joined.
+pub const REPORT_TIMEOUT: Duration = Duration::from_secs(180);
+
 /// How long the parties may take to accept a hold, or its end, before it is undone. Less than the
 /// 64·T1 after which a silent phone counts as lost, and the call with it.
 pub const HOLD_TIMEOUT: Duration = Duration::from_secs(20);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use sip::{Request, Uri};
 
-pub(crate) use self::bindings::Binding;
+pub(crate) use self::bindings::{Binding, is_same_uri};
 use self::bindings::{Wanted, wanted};
 pub(crate) use self::credentials::Denial;
 use self::credentials::{Account, Nonces};
@@ -138,6 +138,12 @@ impl Registrar {
     /// Whether one of a user's contacts was registered from this address.
     pub(crate) fn is_registered_from(&self, name: &str, source: SocketAddr) -> bool {
         self.bindings(name).iter().any(|binding| binding.source == source)
+    }
+
+    /// Whether this is the contact of a user, whoever it is, registered from this address.
+    pub(crate) fn is_contact_from(&self, contact: &str, source: SocketAddr) -> bool {
+        let mut bindings = self.records.values().flat_map(|record| &record.bindings);
+        bindings.any(|binding| binding.source == source && is_same_uri(&binding.contact, contact))
     }
 
     /// Addresses-of-record with bindings.

@@ -252,7 +252,10 @@ fn network(random: &mut Random) -> world::Network {
 /// One thing that somebody does.
 fn act(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
     let phone = random.below(3) as usize;
-    match random.below(22) {
+    match random.below(27) {
+        26 => hold_and_transfer(world, random, commands),
+        24 | 25 => end(world, random, commands),
+        22 | 23 => vanish_or_return(&mut world.phones[phone], random),
         20 | 21 => world.update(phone, random.one_in(2)),
         16..=19 => transfer(world, random, commands),
         0..=4 => {
@@ -305,10 +308,49 @@ fn act(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
     }
 }
 
+/// A phone is switched off, whatever it is doing, or is there again and knows what it knew.
+fn vanish_or_return(phone: &mut Phone, random: &mut Random) {
+    phone.behaviour.answer = match phone.behaviour.answer {
+        Answer::Silent => Answer::After(random.millis(3000)),
+        _ => Answer::Silent,
+    };
+}
+
+/// A call that a watcher knows of, whatever is being done with it.
+fn any_call(world: &World, random: &mut Random) -> Option<String> {
+    let at = random.below(world.watched.len().max(1) as u64) as usize;
+    world.watched.values().nth(at).map(|call| call.call_id.to_string())
+}
+
+/// Ends a call, sometimes for two clients at once.
+fn end(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
+    let Some(call) = any_call(world, random) else { return };
+    for _ in 0..random.pick(&[1, 1, 2]) {
+        commands.push(world.end(&call));
+    }
+}
+
+/// A hold and a transfer of one call, in either order: one of them comes too early or too late.
+fn hold_and_transfer(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
+    let Some(call) = any_call(world, random) else { return };
+    let side = random.pick(&[Side::Caller, Side::Callee]);
+    let to = Target::Uri(world.phones[random.below(3) as usize].aor());
+    let request = transfers::transfer(&call, side, to, random.pick(&[Mode::Auto, Mode::Bridge]));
+    let is_held_first = random.one_in(2);
+    if is_held_first {
+        commands.push(world.call_hold(&call, None, true));
+        world.run_for(random.pick(&[Duration::ZERO, Duration::from_millis(50)]));
+    }
+    commands.push(world.transfer(request));
+    if !is_held_first {
+        commands.push(world.call_hold(&call, None, random.one_in(2)));
+    }
+}
+
 /// Sends a party of a call elsewhere: by a command, by a phone, or by an INVITE with Replaces.
 fn transfer(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId>) {
-    let calls: Vec<String> = world.watched.values().map(|call| call.call_id.to_string()).collect();
-    let Some(call) = calls.get(random.below(calls.len().max(1) as u64) as usize) else { return };
+    let Some(call) = any_call(world, random) else { return };
+    let call = &call;
     let side = random.pick(&[Side::Caller, Side::Callee]);
     let mode = random.pick(&[Mode::Auto, Mode::Refer, Mode::Bridge]);
     let (phone, to) = (random.below(3) as usize, random.below(3) as usize);
@@ -317,15 +359,17 @@ fn transfer(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId
             let uri =
                 if random.one_in(2) { world.phones[to].uri() } else { world.phones[to].aor() };
             let mut request = transfers::transfer(call, side, Target::Uri(uri), mode);
-            if random.one_in(4) {
-                request.timeout = Some(random.millis(60_000));
-            }
+            request.timeout = random.one_in(4).then(|| random.millis(60_000));
             commands.push(world.transfer(request));
         }
         2 => {
-            let other = &calls[random.below(calls.len() as u64) as usize];
+            let Some(call_id) = any_call(world, random) else { return };
             let target = random.pick(&[Side::Caller, Side::Callee]);
-            commands.push(world.attended((call, side), (other, target), mode));
+            let uri = random.one_in(3).then(|| world.phones[to].aor());
+            let to = Target::Party { call_id, side: target, uri };
+            let mut request = transfers::transfer(call, side, to, mode);
+            request.timeout = random.one_in(4).then(|| random.millis(60_000));
+            commands.push(world.transfer(request));
         }
         3 => {
             let legs = world.phones[phone].calls();

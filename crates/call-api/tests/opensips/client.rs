@@ -122,7 +122,8 @@ impl Client {
         self.write_down();
         self.transcript += "(the client goes, and comes back)\n";
         let (outbox, outgoing) = Outbox::channel(64 << 20);
-        self.connection = Connection::new(Arc::clone(&self.commands), outbox);
+        self.connection =
+            Connection::new(Arc::clone(&self.commands), outbox).speaking(self.dialect);
         self.outgoing = outgoing;
         for (id, name) in &self.names {
             if name.starts_with("cmd_id") {

@@ -11,7 +11,7 @@ use crate::replay::{Line, Player, folder, recordings};
 use crate::script::{Script, World};
 
 /// Where the stories differ, and why. `replayed/v2.txt` shows both.
-const DIFFERENT: [(&str, &str); 19] = [
+const DIFFERENT: [(&str, &str); 24] = [
     ("02-callstart-ok-notify", ANSWERED),
     ("07-callstart-callee-busy", SILENT),
     ("08-callstart-callee-noanswer", SILENT),
@@ -21,14 +21,19 @@ const DIFFERENT: [(&str, &str); 19] = [
     ("12-callstart-bad-uri", REFUSED),
     ("22-attended-callee-callee-baresip", NAMELESS),
     ("23-attended-callee-caller-baresip", NAMELESS),
+    ("25-ws-errors", LOOSE),
     ("26-blind-twice", SILENT),
     ("27-blind-refer-rejected", UNASKED),
     ("28-hold-callee-488", HOLDS),
     ("29-hold-callee-silent", HOLDS),
     ("30-hold-caller-491", HOLDS),
+    ("61-reflected-methods", "there any function of the program could be called"),
+    ("62-client-leaves", "there the server died with its client"),
+    ("64-concurrent-callend", MIXED),
     ("65-ringing-callstart-and-callend", MIXED),
     ("66-unsubscribe-kills-others", MIXED),
     ("67-expiry-120s", "there a subscription ended after 120 s, and the story with it"),
+    ("69-proxy-down", "there most commands waited for ever for a proxy that was down"),
     ("70-injection", REFUSED),
     ("72-provisional-replies", "there a ringing phone counted as a failure"),
 ];
@@ -39,6 +44,8 @@ const SILENT: &str = "there a new call that failed was neither an Error nor an E
 const UNASKED: &str =
     "there the party was Transferring before it agreed to, and nothing was told when it did not";
 const REFUSED: &str = "what is no SIP URI is refused at once, with an error in the reply";
+const LOOSE: &str = "there a request had to be an object with text in it, and what it lacked was told after Started; here \
+    the reply says so";
 const NAMELESS: &str = "the destination of an attended transfer is told when the client named it";
 const HOLDS: &str = "there a hold that failed was told with an empty name and never ended, and commands told each other's \
     events; here the other party is taken back";
@@ -49,10 +56,11 @@ async fn clients_of_the_go_implementation_read_what_they_know() {
     let mut shown = String::new();
     let mut different = Vec::new();
     for (name, lines) in recordings() {
-        if !lines.iter().any(|line| line.kind == "WS>") {
+        let recorded = stories(lines.iter().filter_map(read));
+        // Where nobody read anything there is no story.
+        if recorded.is_empty() {
             continue;
         }
-        let recorded = stories(lines.iter().filter_map(read));
         let client = Player::play(&name, lines, Dialect::V2).await;
         let ours = stories(client.messages.into_iter());
         if ours == recorded {
@@ -127,7 +135,7 @@ fn stories(messages: impl Iterator<Item = Value>) -> Vec<String> {
             cmd_ids.push(Value::Null);
             continue;
         }
-        let event = told["event"].as_str().unwrap();
+        let event = told["event"].as_str().unwrap_or("(no event)");
         let at = cmd_ids.iter().position(|cmd_id| *cmd_id == told["cmd_id"]);
         let at = at.unwrap_or_else(|| {
             cmd_ids.push(told["cmd_id"].clone());
@@ -153,6 +161,7 @@ fn data(data: &Value) -> String {
             names.sort_unstable();
             format!("({})", names.join(", "))
         }
+        Value::Array(_) => "([])".to_owned(),
         other => panic!("data is {other}"),
     }
 }

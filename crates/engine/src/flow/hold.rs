@@ -145,7 +145,10 @@ impl Engine {
                     }
                     self.ua.offer(now, leg, Some(offer));
                 }
-                None => call.fail_hold(side, Error::InvalidState("the call has no media to hold")),
+                None => {
+                    call.set_hold_part(side, Part::Out);
+                    call.fail_hold(Error::InvalidState("the call has no media to hold"));
+                }
             }
         }
         let Some(call) = self.calls.get_mut(&key) else { return };
@@ -195,7 +198,7 @@ impl Engine {
     ) {
         let Some(call) = self.calls.get_mut(&key) else { return };
         call.set_hold_part(side, Part::Out);
-        call.fail_hold(side, Error::Party(side, failure));
+        call.fail_hold(Error::Party(side, failure));
         self.advance_hold(now, key);
     }
 
@@ -217,7 +220,7 @@ impl Engine {
         let waits =
             |side: &Side| matches!(call.hold_part(*side), Some(Part::Due(_) | Part::Asked(_)));
         let silent = SIDES.into_iter().find(waits).unwrap_or(Side::Caller);
-        call.fail_hold(silent, Error::Party(silent, Failure::timed_out()));
+        call.fail_hold(Error::Party(silent, Failure::timed_out()));
         let Some(hold) = &mut call.hold else { return };
         hold.deadline = None;
         if let (Some(command), Some(error)) = (hold.command.take(), hold.failure.clone()) {
@@ -244,8 +247,9 @@ impl Call {
         }
     }
 
-    /// The first failure counts. Whoever changed goes back; whoever was not asked yet is left.
-    fn fail_hold(&mut self, side: Side, error: Error) {
+    /// The first failure counts. Whoever changed goes back, as soon as it can; whoever was not asked
+    /// yet is left.
+    fn fail_hold(&mut self, error: Error) {
         let Some(hold) = &mut self.hold else { return };
         hold.failure.get_or_insert(error);
         let held = hold.held;
@@ -253,7 +257,6 @@ impl Call {
             match self.hold_part(each) {
                 Some(Part::Changed) => self.set_hold_part(each, Part::Due(!held)),
                 Some(Part::Due(to)) if to == held => self.set_hold_part(each, Part::Out),
-                Some(Part::Due(_)) if each == side => self.set_hold_part(each, Part::Out),
                 Some(Part::Out | Part::Asked(_) | Part::Due(_)) | None => {}
             }
         }

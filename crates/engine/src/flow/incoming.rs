@@ -12,10 +12,10 @@
 //! ```
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sip::{Name, NameAddr, Uri};
+use sip::{Name, NameAddr, Request, Uri};
 
 use crate::call::{Call, CallKey, Errand, State};
 use crate::description::{Description, Role};
@@ -68,7 +68,8 @@ impl Engine {
         let offer = request.body();
         let parties =
             [Party::new(&way.caller, Reached::Calling), Party::new(&way.uri, Reached::Calling)];
-        let mut call = Call::new(call_id.clone(), caller, now + RING_TIMEOUT, parties);
+        let patience = lifetime(&request).unwrap_or(RING_TIMEOUT);
+        let mut call = Call::new(call_id.clone(), caller, now + patience, parties);
         let offer = Some(call.pass(Side::Callee, offer, Role::Offer)).filter(|sdp| !sdp.is_empty());
         call.errand = errand;
         let key = self.add_call(call);
@@ -433,6 +434,13 @@ impl Engine {
         if self.calls.get(&key).is_some_and(|call| call.hold.is_some()) {
             return self.on_hold_timeout(now, key);
         }
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let invitation = call.caller.and_then(|caller| self.ua.invitation(caller));
+        if invitation.is_some_and(|(request, _)| lifetime(request).is_some()) {
+            // It is as if its caller took it back.
+            call.ending = Some(Ending::by_party(Side::Caller, &Cause::Cancelled));
+            return self.take_down(now, key, Error::Party(Side::Caller, Failure::hung_up(None)));
+        }
         self.take_down(now, key, Error::Party(Side::Callee, Failure::timed_out()));
     }
 
@@ -491,4 +499,11 @@ impl Engine {
             None => {}
         }
     }
+}
+
+/// How long an INVITE wants to wait for its answer (RFC 3261 §13.3.1), if that is less than we let
+/// phones ring.
+fn lifetime(request: &Request) -> Option<Duration> {
+    let lifetime = Duration::from_secs(request.number(Name::Expires)?.into());
+    Some(lifetime).filter(|lifetime| *lifetime < RING_TIMEOUT)
 }

@@ -66,6 +66,14 @@ const AUTO_ANSWER: [(&str, &str); 3] = [
     ("Alert-Info", "<http://call-api.invalid>;info=alert-autoanswer"),
 ];
 
+/// What asks a phone to answer by itself, beside the client's own headers: where these have one of the
+/// name, the client's counts.
+fn auto_answer(own: &[(String, String)]) -> impl Iterator<Item = (String, String)> {
+    let is_own = |name: &str| own.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+    let wanted = AUTO_ANSWER.into_iter().filter(move |(name, _)| !is_own(name));
+    wanted.map(|(name, value)| (name.to_owned(), value.to_owned()))
+}
+
 /// How the caller gets to the callee.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
@@ -144,7 +152,7 @@ impl Engine {
         };
         let mut headers = request.headers.clone();
         if request.auto_answer {
-            headers.extend(AUTO_ANSWER.map(|(name, value)| (name.to_owned(), value.to_owned())));
+            headers.extend(auto_answer(&request.headers));
         }
         let legs = self.call_all(
             now,

@@ -52,10 +52,7 @@ impl Binding {
 
     /// RFC 3261 §10.3 step 7: contacts are compared as URIs.
     pub(super) fn is_same_contact(&self, other: &Self) -> bool {
-        match (Uri::parse(&self.contact), Uri::parse(&other.contact)) {
-            (Ok(one), Ok(other)) => sip::uri::equivalent(&one, &other),
-            _ => self.contact == other.contact,
-        }
+        is_same_uri(&self.contact, &other.contact)
     }
 
     /// Where a request to it goes.
@@ -85,6 +82,14 @@ impl Binding {
             let left = self.expires.saturating_duration_since(now).as_millis().div_ceil(1000);
             write!(f, ";expires={left}")
         })
+    }
+}
+
+/// Whether two URIs mean the same, however they are spelled (RFC 3261 §19.1.4).
+pub(crate) fn is_same_uri(one: &str, other: &str) -> bool {
+    match (Uri::parse(one), Uri::parse(other)) {
+        (Ok(one), Ok(other)) => sip::uri::equivalent(&one, &other),
+        _ => one == other,
     }
 }
 

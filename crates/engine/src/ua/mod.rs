@@ -285,6 +285,7 @@ impl UserAgent {
     }
 
     fn on_response(&mut self, now: Instant, owner: Owner, response: Response) {
+        let lost = is_lost(&response).then(|| Failure::answered(&response));
         match (owner.purpose, response.status) {
             (Purpose::Invite, 100..=199) => self.on_progress(now, owner.leg, response),
             (Purpose::Invite, 200..=299) => self.on_answer(now, owner.leg, response),
@@ -315,6 +316,9 @@ impl UserAgent {
                 _,
             )
             | (Purpose::Pass { .. } | Purpose::Courtesy | Purpose::Invite, _) => {}
+        }
+        if let Some(failure) = lost {
+            self.lose(now, owner.leg, failure);
         }
     }
 
@@ -514,6 +518,15 @@ impl UserAgent {
         }
         None
     }
+}
+
+/// Whether the peer says that it knows nothing of the dialog that our request was in (RFC 3261
+/// §12.2.1.2). What a NOTIFY loses so is its subscription (RFC 6665 §4.2.2), a CANCEL or a PRACK what
+/// it was for; INVITE and UPDATE are looked at where they are answered. Silence is another matter: a
+/// phone may know the dialog and not the method, and its session timer tells whether it is there.
+fn is_lost(response: &Response) -> bool {
+    let method = response.cseq().method;
+    response.status == 481 && matches!(method, Method::Refer | Method::Info | Method::Message)
 }
 
 /// The Q.850 cause of a Reason header (RFC 3326).

@@ -7,6 +7,7 @@ use sip::{Method, Name, Request};
 
 use super::leg::{Refer, State};
 use super::{Event, Failure, FailureKind, LegId, Owner, Purpose, UserAgent};
+use crate::limits::REPORT_TIMEOUT;
 use crate::transaction::ServerKey;
 
 impl UserAgent {
@@ -87,8 +88,13 @@ impl UserAgent {
         let mut writer = leg.dialog.request(Method::Notify, seq, branch, &self.identity);
         writer.header("Contact", format_args!("<{}>", self.identity.contact));
         writer.header("Event", event);
-        let state = if last { "terminated;reason=noresource" } else { "active;expires=60" };
-        writer.header("Subscription-State", state);
+        match last {
+            true => writer.header("Subscription-State", "terminated;reason=noresource"),
+            false => writer.header(
+                "Subscription-State",
+                format_args!("active;expires={}", REPORT_TIMEOUT.as_secs()),
+            ),
+        };
         let bytes = match status {
             Some(status) => {
                 let line = format!("SIP/2.0 {status} {}\r\n", sip::reason_phrase(status));

@@ -331,6 +331,44 @@ fn a_call_that_is_not_up_or_is_busy_is_an_invalid_state() {
     });
 }
 
+/// Takes the only stream out of what phones say (RFC 3264 §8.2).
+fn without_sound(w: &mut World) {
+    w.rewrite = Some(Box::new(|from, _, text| match from {
+        1 | 2 if text.contains("\r\nm=audio ") => with_body(text, |body| {
+            let (before, rest) = body.split_once("m=audio ").expect("it has a stream");
+            let (_, after) = rest.split_once(' ').expect("a port");
+            format!("{before}m=audio 0 {after}")
+        }),
+        _ => text.to_owned(),
+    }));
+}
+
+#[test]
+fn a_stream_that_was_taken_out_is_no_hold_and_comes_back_under_one() {
+    let world = play(|w| {
+        let call = established(w);
+        without_sound(w);
+        w.hold(CALLER, false);
+        w.run_until(2000);
+        assert_eq!(held(w, &call), (false, false));
+        w.call_hold(&call, Some(Side::Callee), true);
+        w.run_until(3000);
+        assert_eq!(held(w, &call), (false, true));
+        w.rewrite = None;
+        w.hold(CALLER, false);
+        w.run_until(4000);
+        assert_eq!(held(w, &call), (false, true));
+        w.call_hold(&call, Some(Side::Callee), false);
+        w.run_until(5000);
+        assert_eq!(held(w, &call), (false, false));
+        w.hang_up(CALLER);
+    });
+    let told = descriptions(&world, "bob").into_iter().map(|(_, direction)| direction);
+    let told: Vec<_> = told.collect();
+    assert_eq!(told, ["sendrecv", "inactive", "inactive", "sendonly", "sendrecv"]);
+    assert_eq!(steps(&world), [Step::Held, Step::Unheld]);
+}
+
 /// What a hold that cannot even begin is told.
 fn refusal(w: &mut World, call: &str, side: Option<Side>, held: bool) -> String {
     let command = w.call_hold(call, side, held);

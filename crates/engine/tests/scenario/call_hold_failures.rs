@@ -5,11 +5,11 @@ use std::time::Duration;
 use engine::phone::OnOffer;
 use engine::{CommandId, Error, FailureKind, Side, Step};
 use expect_test::expect;
-use sip::Method;
+use sip::{Message, Method};
 
 use crate::call_hold::{established, held, outcome, steps};
-use crate::world::{CALLEE, CALLER, Fate};
-use crate::{check, delaying, failure, is_request, play};
+use crate::world::{CALLEE, CALLER, Fate, Network, World};
+use crate::{check, delaying, failure, is_request, is_response, play};
 
 #[test]
 fn the_other_goes_back_when_one_refuses() {
@@ -267,6 +267,50 @@ fn a_phone_that_is_always_busy_with_an_offer_of_its_own_gets_five_more_tries() {
     assert!(matches!(failure(&world), (Side::Caller, _, 491 | 408)), "{:?}", world.done);
 }
 
+/// What a network loses: the ACKs of these phones.
+fn acks_of(lanes: &'static [usize]) -> Network {
+    Box::new(move |from, _, message| match lanes.contains(&from) {
+        true if is_request(message, Method::Ack) => Fate::Lost,
+        _ => Fate::Arrives(Duration::from_millis(100)),
+    })
+}
+
+#[test]
+fn one_whose_own_re_invite_is_not_through_when_time_is_up_goes_back_after_that() {
+    let world = play(|w| {
+        let call = established(w);
+        // bob has to wait for his part: the ACK of his own re-INVITE is missing.
+        w.network = acks_of(&[2]);
+        w.hold(CALLEE, false);
+        w.run_for(Duration::from_secs(1));
+        w.call_hold_for(&call, None, true, Some(Duration::from_secs(15)));
+        w.run_for(Duration::from_secs(1));
+        assert_eq!(held(w, &call), (true, false), "{}", w.ladder);
+        // alice sends a re-INVITE of her own, and now it is her ACK that is missing.
+        w.hold(CALLER, false);
+        w.network = acks_of(&[1]);
+        let taken = |w: &World| {
+            let of_bob = |(from, message): &&(usize, Message)| {
+                *from == 2 && is_response(message, 200, Method::Invite)
+            };
+            w.sent.iter().filter(of_bob).count()
+        };
+        let before = taken(w);
+        while taken(w) == before {
+            w.run_for(Duration::from_millis(10));
+        }
+        // It was hers that bob took; the hold, which comes next, he does not.
+        w.phones[CALLEE].behaviour.offer = OnOffer::Refuse(488);
+        w.run_for(Duration::from_secs(15));
+        assert_eq!(failure(w), (Side::Callee, FailureKind::Answered, 488));
+        w.network = acks_of(&[]);
+        w.run_for(Duration::from_secs(10));
+        assert_eq!(held(w, &call), (false, false), "{}", w.ladder);
+        w.hang_up(CALLER);
+    });
+    assert_eq!(steps(&world), [Step::Held]);
+}
+
 #[test]
 fn the_phone_hangs_up_during_its_hold() {
     let world = check(
@@ -351,7 +395,7 @@ fn a_held_call_ends_like_any_other() {
 }
 
 /// A network in which re-INVITEs to this lane are lost.
-fn silent(lane: usize) -> crate::world::Network {
+fn silent(lane: usize) -> Network {
     Box::new(move |_, to, message| match to == lane && is_request(message, Method::Invite) {
         true => Fate::Lost,
         false => Fate::Arrives(Duration::ZERO),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use engine::Config;
-use engine::limits::MAX_PASSES;
+use engine::limits::{MAX_PASSES, RING_TIMEOUT};
 use engine::phone::{Answer, PhoneEvent};
 use engine::ua::Cause;
 use expect_test::expect;
@@ -334,6 +334,70 @@ fn a_phone_that_calls_itself_is_called() {
         w.hang_up(OTHER);
     });
     assert_eq!(crate::established(&world), [OTHER, OTHER]);
+}
+
+/// Says in the caller's INVITE how long it waits.
+fn expires(w: &mut World, seconds: u64) {
+    w.rewrite = Some(Box::new(move |from, _, text| match from {
+        1 if text.starts_with("INVITE") => {
+            text.replacen("CSeq:", &format!("Expires: {seconds}\r\nCSeq:"), 1)
+        }
+        _ => text.to_owned(),
+    }));
+}
+
+#[test]
+fn a_call_that_expires_is_as_good_as_cancelled() {
+    check(
+        |w| {
+            w.show_watcher = true;
+            w.phones[CALLEE].behaviour.answer = Answer::Never;
+            expires(w, 5);
+            call(w);
+        },
+        expect![[r#"
+            ms     client                                call-api                          caller                           callee
+            0                                                |<--------INVITE (offer)---------|                                |
+            0                                                |-----------100 Trying---------->|                                |
+            0      * CALL_START                              |                                |                                |
+            0                                                |-------------------------INVITE (offer)------------------------->|
+            0                                                |<--------------------------100 Trying----------------------------|
+            0                                                |<--------------------------180 Ringing---------------------------|
+            0                                                |----------180 Ringing---------->|                                |
+            0      * CALL_RINGING callee                     |                                |                                |
+            5000                                             |-----487 Request Terminated---->|                                |
+            5000                                             |-----------------------------CANCEL----------------------------->|
+            5000   * CALL_ENDING caller 487 Request Terminated|                                |                                |
+            5000                                             |<-------------ACK---------------|                                |
+            5000                                             |<-------------------------200 OK CANCEL--------------------------|
+            5000                                             |<--------------------487 Request Terminated----------------------|
+            5000                                             |-------------------------------ACK------------------------------>|
+            5000   * CALL_END caller 487 Request Terminated  |                                |                                |
+        "#]],
+    );
+}
+
+#[test]
+fn a_call_that_is_answered_before_it_expires_stays() {
+    play(|w| {
+        w.phones[CALLEE].behaviour.answer = after(4000);
+        expires(w, 5);
+        call(w);
+        w.run_until(60_000);
+        assert_eq!(w.phones[CALLEE].calls().len(), 1, "{}", w.ladder);
+        w.hang_up(CALLEE);
+    });
+}
+
+#[test]
+fn a_call_that_expires_late_rings_no_longer_than_others() {
+    let world = play(|w| {
+        w.phones[CALLEE].behaviour.answer = Answer::Never;
+        expires(w, 3600);
+        call(w);
+        w.run_for(RING_TIMEOUT);
+    });
+    assert_eq!(told(&world), 408);
 }
 
 fn call(w: &mut World) {

@@ -171,6 +171,72 @@ fn a_clients_headers_reach_both_phones_and_auto_answer_only_the_caller() {
 }
 
 #[test]
+fn a_phone_that_knows_nothing_of_the_call_a_digit_is_for_ends_it() {
+    check(
+        |w| {
+            w.rewrite = Some(Box::new(|from, _, text| match from {
+                2 if text.contains(" INFO\r\n") => text.replace("200 OK", "481 No Such Call"),
+                _ => text.to_owned(),
+            }));
+            talking(w);
+            w.press(CALLER, '7');
+        },
+        expect![[r#"
+            ms     client                                call-api                          caller                           callee
+            1000                                             |<-------------INFO--------------|                                |
+            1000                                             |------------------------------INFO------------------------------>|
+            1000                                             |<---------------------481 No Such Call INFO----------------------|
+            1000                                             |--481 Call/Transaction Does No->|                                |
+            1000                                             |-------------------------------BYE------------------------------>|
+            1000                                             |--------------BYE-------------->|                                |
+            1000                                             |<-------------BYE---------------|                                |
+            1000                                             |<--------------------------200 OK BYE----------------------------|
+            1000                                             |<-481 Call/Transaction Does No--|                                |
+            1000                                             |-----------200 OK BYE---------->|                                |
+        "#]],
+    );
+}
+
+#[test]
+fn a_digit_that_is_refused_otherwise_leaves_the_call() {
+    for status in ["405 No", "408 Late", "500 No", "603 No"] {
+        play(|w| {
+            w.rewrite = Some(Box::new(|from, _, text| match from {
+                2 if text.contains(" INFO\r\n") => text.replace("200 OK", status),
+                _ => text.to_owned(),
+            }));
+            talking(w);
+            w.press(CALLER, '7');
+            w.run_until(60_000);
+            assert_eq!(w.phones[CALLEE].calls().len(), 1, "{status}\n{}", w.ladder);
+            w.hang_up(CALLEE);
+        });
+    }
+}
+
+#[test]
+fn a_clients_own_headers_count_before_those_of_auto_answer() {
+    let world = play(|w| {
+        let mut request = w.request(Mode::Bridge);
+        let own = [("answer-mode", "Manual"), ("Alert-Info", "<http://example.com/ring>")];
+        request.headers = own.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        request.auto_answer = true;
+        w.start_with(request);
+        w.run_until(1000);
+        w.hang_up(CALLEE);
+    });
+    let text = String::from_utf8_lossy(invite_to(&world, CALLER).bytes()).to_lowercase();
+    for (name, value) in [
+        ("answer-mode", "manual"),
+        ("alert-info", "<http://example.com/ring>"),
+        ("call-info", "<sip:call-api.invalid>;answer-after=0"),
+    ] {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(&format!("{name}: ")));
+        assert_eq!(lines.collect::<Vec<_>>(), [value], "{name}");
+    }
+}
+
+#[test]
 fn headers_for_the_other_end_pass_and_those_of_the_dialog_do_not() {
     let world = play(|w| {
         w.rewrite = Some(Box::new(|from, _, text| match from {

@@ -32,6 +32,7 @@ mod transfer_attended;
 mod transfer_blind;
 mod transfer_blind_failures;
 mod transfer_by_phone;
+mod transfer_identity;
 mod transfer_odd_phones;
 mod transfer_options;
 mod watch;

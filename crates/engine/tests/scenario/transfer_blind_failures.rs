@@ -13,6 +13,21 @@ use crate::world::{CALLEE, CALLER, OTHER, World};
 use crate::{check, is_request, is_response, losing, play, refuse};
 
 #[test]
+fn a_phone_that_knows_nothing_of_the_call_it_is_referred_in_ends_it() {
+    for mode in [Mode::Auto, Mode::Refer] {
+        let world = play(|w| {
+            let call = established(w);
+            w.phones[CALLEE].behaviour.refer = OnRefer::Refuse(481);
+            w.blind(&call, Side::Callee, OTHER, mode);
+            w.run_until(3000);
+            // RFC 3261 §12.2.1.2.
+            assert_eq!(calls(w), [0, 0, 0], "{mode:?}\n{}", w.ladder);
+        });
+        assert_eq!(crate::failure(&world), (Side::Callee, FailureKind::Answered, 481), "{mode:?}");
+    }
+}
+
+#[test]
 fn the_target_of_a_referred_phone_is_busy() {
     let world = check(
         |w| {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use engine::limits::RING_TIMEOUT;
 use engine::phone::{Answer, PhoneEvent};
 use engine::{Config, Side};
 use expect_test::expect;
@@ -213,6 +214,29 @@ fn who_wants_no_reports_gets_none() {
         _ => None,
     });
     assert_eq!(accepted, Some("false"));
+}
+
+#[test]
+fn the_reports_last_as_long_as_the_target_may_ring() {
+    let world = play(|w| {
+        established(w);
+        w.phones[OTHER].behaviour.answer = Answer::Never;
+        w.refer(CALLER, w.call_of(CALLER), OTHER, None);
+        w.run_for(RING_TIMEOUT + Duration::from_secs(1));
+        w.hang_up(CALLER);
+    });
+    assert_eq!(reported(&world, CALLER), [100, 180, 408]);
+    let mut states: Vec<_> = world
+        .sent
+        .iter()
+        .filter(|(from, message)| *from == 0 && crate::is_request(message, Method::Notify))
+        .filter_map(|(_, message)| message.headers().text(Name::SubscriptionState))
+        .collect();
+    assert_eq!(states.pop(), Some("terminated;reason=noresource"));
+    for state in states {
+        let expires = state.strip_prefix("active;expires=").and_then(|left| left.parse().ok());
+        assert!(expires > Some(RING_TIMEOUT.as_secs()), "{state}");
+    }
 }
 
 #[test]

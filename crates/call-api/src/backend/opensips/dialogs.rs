@@ -397,7 +397,7 @@ impl Kept {
         }
     }
 
-    fn is_held(self) -> bool {
+    pub(super) fn is_held(self) -> bool {
         match self {
             Self::Nothing => false,
             Self::Agreed(flags) => flags & Self::ITSELF != 0,

@@ -69,8 +69,8 @@ struct Legs {
     change: Change,
     /// `None` as long as nothing is known of one.
     states: [Option<State>; 2],
-    /// What was kept before.
-    before: [Kept; 2],
+    /// What was kept before, if it could be asked for.
+    before: Option<[Kept; 2]>,
     /// Whether any event has come.
     is_told: bool,
     /// Whether the request may be lost.
@@ -102,7 +102,7 @@ impl Legs {
         Self {
             change,
             states: [None; 2],
-            before: [Kept::Nothing; 2],
+            before: None,
             is_told: false,
             is_unsure: false,
             undoes: false,
@@ -184,7 +184,7 @@ impl Legs {
     /// Takes what the proxy keeps before anything is asked of it: a party that is as it shall be gets
     /// no re-INVITE.
     fn expect(&mut self, listed: &Listed) {
-        self.before = listed.kept;
+        self.before = Some(listed.kept);
         let needless = SIDES.map(|side| self.is_so(side, listed.kept));
         // Where both are, there is nothing to do, or the proxy thinks otherwise.
         if needless != [true; 2] {
@@ -206,7 +206,8 @@ impl Legs {
     fn look(&mut self, listed: &Listed, is_late: bool, progress: &Progress) {
         self.ended |= listed.state == DialogState::Deleted;
         for side in SIDES {
-            let (before, kept) = (self.before[side as usize], listed.kept[side as usize]);
+            let before = self.before.map_or(Kept::Nothing, |before| before[side as usize]);
+            let kept = listed.kept[side as usize];
             let is_so = self.is_so(side, listed.kept);
             let shows_agreement = !matches!(kept, Kept::Sent(_));
             let found = match self.states[side as usize] {
@@ -251,7 +252,7 @@ impl Legs {
 
     fn is(&mut self, side: Side, state: State, progress: &Progress) {
         let before = self.states[side as usize].replace(state);
-        if self.change.leg.is_some_and(|leg| leg != side) {
+        if !self.concerns(side) {
             return;
         }
         let report = |kind| {
@@ -265,6 +266,15 @@ impl Legs {
         }
         if state == State::Agreed {
             report(if self.change.held { EventKind::Held } else { EventKind::Unheld });
+        }
+    }
+
+    /// Whether a party is to be held or taken back. Its phone may be asked for the other one's sake.
+    fn concerns(&self, side: Side) -> bool {
+        match (self.change.leg, self.before) {
+            (Some(leg), _) => leg == side,
+            (None, Some(before)) => before[side as usize].is_held() != self.change.held,
+            (None, None) => true,
         }
     }
 

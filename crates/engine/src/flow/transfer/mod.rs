@@ -38,6 +38,7 @@ use crate::error::Error;
 use crate::event::{CommandId, Event, Side};
 use crate::flow::fork::Fork;
 use crate::flow::start::Mode;
+use crate::registrar::is_same_uri;
 use crate::ua::{Cause, Failure, LegId};
 use crate::watch::Ending;
 
@@ -226,15 +227,19 @@ impl Engine {
         Ok((key, to))
     }
 
-    /// A party cannot meet itself, on the same phone or in the same call.
+    /// A party cannot meet itself, on the same phone or in the same call. All whom one gateway calls
+    /// for have its Contact: the same party has the same URI, too.
     fn check_parties(&self, key: CallKey, side: Side, to: &To) -> Result<(), Error> {
         let To::Party { call: other, side: target, .. } = to else { return Ok(()) };
         if *other == key {
             return Err(Error::InvalidState("a call cannot be transferred to itself"));
         }
-        let contact = |key: CallKey, side: Side| self.ua.contact(self.leg_of(key, side)?);
-        match (contact(key, side), contact(*other, *target)) {
-            (Some(goes), Some(target)) if goes == target => {
+        let identity = |key: CallKey, side: Side| {
+            let party = &self.calls.get(&key)?.parties[side as usize];
+            Some((self.ua.contact(self.leg_of(key, side)?)?, &*party.uri))
+        };
+        match (identity(key, side), identity(*other, *target)) {
+            (Some(goes), Some(target)) if goes.0 == target.0 && is_same_uri(goes.1, target.1) => {
                 Err(Error::InvalidState("the two parties are the same phone"))
             }
             _ => Ok(()),

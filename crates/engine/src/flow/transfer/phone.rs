@@ -62,7 +62,11 @@ impl Engine {
         source: SocketAddr,
     ) -> Result<Referral, u16> {
         let call = self.calls.get(&key).ok_or(481_u16)?;
-        if !self.trusts(&call.parties[side as usize].uri, source) {
+        // A registered phone may have been called at its address instead of by its name.
+        let contact = call.leg(side).and_then(|leg| self.ua.contact(leg)).unwrap_or_default();
+        if !self.trusts(&call.parties[side as usize].uri, source)
+            && !self.registrar.is_contact_from(contact, source)
+        {
             return Err(603);
         }
         call.is_standing().map_err(|_| 491_u16)?;
