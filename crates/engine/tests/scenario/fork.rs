@@ -10,7 +10,7 @@ use crate::world::{CALLEE, CALLER, OTHER, World};
 use crate::{SUCCESS, after, check, play, refuse, steps};
 
 /// An open engine, at which alice and bob are registered, bob with two phones.
-fn bob_has_two_phones(w: &mut World) {
+pub(crate) fn bob_has_two_phones(w: &mut World) {
     w.show_other("callee's 2nd");
     w.phones[OTHER].set_account("bob", "");
     w.register(CALLER, 60);

@@ -183,7 +183,7 @@ fn a_caller_is_told_where_else_to_call_when_redirects_are_passed() {
 }
 
 /// bob's phone sends everybody elsewhere after a second.
-fn moves(w: &mut World, contacts: &str) {
+pub(crate) fn moves(w: &mut World, contacts: &str) {
     let contacts = contacts.to_owned();
     w.phones[CALLEE].behaviour.answer = refuse(302);
     w.rewrite = Some(Box::new(move |from, _, text| match from {

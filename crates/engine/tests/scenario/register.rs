@@ -9,7 +9,7 @@ use crate::world::{CALLEE, CALLER, OTHER, World};
 use crate::{SUCCESS, check, failure, play_in, steps};
 
 /// An engine with two users, whose phones know their passwords: alice has one, bob two.
-fn with_passwords() -> World {
+pub(crate) fn with_passwords() -> World {
     let mut world = World::with_users(1, &[("alice", "wonderland"), ("bob", "builder")]);
     world.phones[CALLER].set_account("alice", "wonderland");
     world.phones[CALLEE].set_account("bob", "builder");

@@ -434,7 +434,7 @@ fn nothing_of_it_is_spoken_to_simple_phones() {
 }
 
 /// Both phones want it, and answer after two seconds.
-fn reliable(w: &mut World) {
+pub(crate) fn reliable(w: &mut World) {
     for phone in [CALLER, CALLEE] {
         w.phones[phone].behaviour.reliable = true;
         w.phones[phone].behaviour.answer = after(2000);

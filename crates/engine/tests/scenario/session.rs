@@ -231,7 +231,7 @@ pub(crate) fn answers(world: &World) -> Vec<u16> {
     answers.collect()
 }
 
-fn is_to(message: &Message, user: &str) -> bool {
+pub(crate) fn is_to(message: &Message, user: &str) -> bool {
     matches!(message, Message::Request(request) if request.uri().starts_with(user))
 }
 

@@ -457,4 +457,4 @@ pub(crate) fn bobs(w: &World) -> [engine::ua::LegId; 2] {
 }
 
 /// The engine itself.
-const ENGINE: &str = "sip:127.0.0.1:5060";
+pub(crate) const ENGINE: &str = "sip:127.0.0.1:5060";

@@ -349,3 +349,94 @@ pub(crate) const RFC_3515_2_4_2: Figure = &[
 
 /// RFC 3261 §14.1, which has rules and no figure: a re-INVITE that nobody answers.
 pub(crate) const RFC_3261_14: Figure = &[said("§14.1", "INVITE (hold)", "UA", "peer")];
+
+/// RFC 3261 §24.1, registration, with the challenge of §22.2 that the figure leaves out.
+pub(crate) const RFC_3261_24_1: Figure = &[
+    said("§24.1 F1", "REGISTER", "Bob", "registrar"),
+    said("§22.2", "401 Unauthorized", "registrar", "Bob"),
+    said("§22.2", "REGISTER (Authorization)", "Bob", "registrar"),
+    said("§24.1 F2", "200 OK", "registrar", "Bob"),
+];
+
+/// RFC 3261 §16.7, which has rules and no figure: a call that forks.
+pub(crate) const RFC_3261_16_7: Figure = &[
+    said("§16.6", "INVITE", "caller", "proxy"),
+    said("§16.6", "INVITE", "proxy", "phone 1"),
+    said("", "INVITE", "proxy", "phone 2"),
+    said("§16.7 (5)", "180 Ringing", "phone 1", "proxy"),
+    said("", "180 Ringing", "phone 2", "proxy"),
+    said("", "180 Ringing", "proxy", "caller"),
+    said("§16.7 (5)", "200 OK", "phone 2", "proxy"),
+    said("", "200 OK", "proxy", "caller"),
+    said("§13.2.2.4", "ACK", "caller", "phone 2"),
+    said("§16.7 (10)", "CANCEL", "proxy", "phone 1"),
+    said("§9.2", "200 OK (CANCEL)", "phone 1", "proxy"),
+    said("§9.2", "487 Request Terminated", "phone 1", "proxy"),
+    said("§17.1.1.3", "ACK", "proxy", "phone 1"),
+];
+
+/// RFC 3261 §8.1.3.4, which has rules and no figure: a 3xx that is followed.
+pub(crate) const RFC_3261_8_1_3_4: Figure = &[
+    said("§8.1.3.4", "INVITE", "UAC", "phone 1"),
+    said("§21.3", "302 Moved Temporarily", "phone 1", "UAC"),
+    said("§17.1.1.3", "ACK", "UAC", "phone 1"),
+    said("§8.1.3.4", "INVITE", "UAC", "phone 2"),
+    said("§13.3.1.4", "200 OK", "phone 2", "UAC"),
+    said("§13.2.2.4", "ACK", "UAC", "phone 2"),
+];
+
+/// RFC 4028 §10, which has rules and no figure: a refresh that nobody answers.
+pub(crate) const RFC_4028_10: Figure =
+    &[said("§7.4", "UPDATE", "refresher", "peer"), said("§10", "BYE", "refresher", "peer")];
+
+/// RFC 3262 §3 and §4, which have rules and no figure: a provisional response that is acknowledged.
+pub(crate) const RFC_3262_3: Figure = &[
+    said("§3", "INVITE", "UAC", "UAS"),
+    said("§3", "183 Session Progress", "UAS", "UAC"),
+    said("§4", "PRACK", "UAC", "UAS"),
+    said("§3", "200 OK (PRACK)", "UAS", "UAC"),
+    said("§3", "200 OK", "UAS", "UAC"),
+    said("RFC 3261 §13.2.2.4", "ACK", "UAC", "UAS"),
+];
+
+/// RFC 3261 §14, which has rules and no figure: offers that cross.
+pub(crate) const RFC_3261_14_GLARE: Figure = &[
+    said("§14.1", "INVITE", "owner of the Call-ID", "peer"),
+    said("§14.1", "INVITE", "peer", "owner of the Call-ID"),
+    said("§14.2", "491 Request Pending", "peer", "owner of the Call-ID"),
+    said("§14.2", "491 Request Pending", "owner of the Call-ID", "peer"),
+    said("§17.1.1.3", "ACK", "owner of the Call-ID", "peer"),
+    said("§17.1.1.3", "ACK", "peer", "owner of the Call-ID"),
+    said("§14.1", "INVITE", "peer, after 0 to 2 s", "owner of the Call-ID"),
+    said("§14.2", "200 OK", "owner of the Call-ID", "peer"),
+    said("§13.2.2.4", "ACK", "peer", "owner of the Call-ID"),
+    said("§14.1", "INVITE", "owner, after 2.1 to 4 s", "peer"),
+    said("§14.2", "200 OK", "peer", "owner of the Call-ID"),
+    said("§13.2.2.4", "ACK", "owner of the Call-ID", "peer"),
+];
+
+/// RFC 3891 §3, which has rules and no figure: a Replaces that names no dialog.
+pub(crate) const RFC_3891_3_REFUSED: Figure = &[
+    said("§3", "INVITE (Replaces)", "caller", "UA"),
+    said("§3", "481 Call/Transaction Does Not Exist", "UA", "caller"),
+    said("RFC 3261 §17.1.1.3", "ACK", "caller", "UA"),
+];
+
+/// RFC 3261 §9 and §15, which have rules and no figure: a dialog is left, and an INVITE taken back.
+pub(crate) const RFC_3261_9_15: Figure = &[
+    said("§15.1.1", "BYE", "UA", "peer"),
+    said("§15.1.2", "200 OK", "peer", "UA"),
+    said("§9.1", "CANCEL", "UA", "target"),
+    said("§9.2", "200 OK", "target", "UA"),
+    said("§9.2", "487 Request Terminated", "target", "UA"),
+    said("§17.1.1.3", "ACK", "UA", "target"),
+];
+
+/// RFC 3515 §2.4, which has rules and no figure: a REFER that is taken, and never reported on.
+pub(crate) const RFC_3515_DEAD: Figure = &[
+    said("§2.4.1", "REFER", "agent", "recipient"),
+    said("§2.4.2", "202 Accepted", "recipient", "agent"),
+    said("§2.4.4", "NOTIFY (100 Trying)", "recipient", "agent"),
+    said("RFC 6665 §4.1.3", "200 OK", "agent", "recipient"),
+    said("§2.4.5", "NOTIFY (final)", "recipient", "agent"),
+];

@@ -1,10 +1,12 @@
 //! The flows that `docs/flows` shows: the page is what the scenario drew, with the figure of the RFC
 //! beside it, message by message.
 
+mod ends;
 mod failures;
 mod figures;
 mod hold;
 mod page;
+mod phones;
 mod transfer;
 
 use std::time::Duration;

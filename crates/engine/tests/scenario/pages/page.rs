@@ -129,7 +129,10 @@ fn numbered(ladder: &str) -> (String, Vec<String>) {
     for line in ladder.lines() {
         let label = line.split('|').find(|cell| cell.contains("--"));
         let number = label.map_or(String::new(), |label| {
-            messages.push(label.trim_matches(['<', '-', '>', ' ']).to_owned());
+            // A message that is lost ends in a cross.
+            let arrow = label.trim();
+            let arrow = arrow.strip_suffix("-x").or(arrow.strip_prefix("x-")).unwrap_or(arrow);
+            messages.push(arrow.trim_matches(['<', '-', '>', ' ']).to_owned());
             messages.len().to_string()
         });
         text += format!("{number:>3}  {line}").trim_end();
