@@ -85,7 +85,8 @@ pub struct CallBlindTransfer {
 /// get to talk both calls go on as they were, and the command fails.
 ///
 /// Fails with `invalid_state` when one of the calls is not established, when another command changes
-/// it just then, when the two are one call, or when the two parties are the same phone.
+/// it just then, when the two are one call, or when the two parties are one: the
+/// same URI on the same phone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct CallAttendedTransfer {
     /// SIP Call-ID of the first call. Also spelled `callidA`.

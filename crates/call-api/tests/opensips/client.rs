@@ -22,6 +22,7 @@ const DEADLINE: Duration = Duration::from_secs(600);
 
 pub(crate) struct Client {
     connection: Connection,
+    dialect: Dialect,
     outgoing: Outgoing,
     pub(crate) backend: Arc<OpenSips>,
     commands: Arc<Commands>,
@@ -62,12 +63,22 @@ impl Client {
         let (outbox, outgoing) = Outbox::channel(64 << 20);
         let connection = Connection::new(Arc::clone(&commands), outbox);
         let (transcript, messages, names) = (String::new(), Vec::new(), Vec::new());
-        Self { connection, outgoing, backend, commands, phase, transcript, messages, names }
+        Self {
+            connection,
+            dialect: Dialect::default(),
+            outgoing,
+            backend,
+            commands,
+            phase,
+            transcript,
+            messages,
+            names,
+        }
     }
 
     /// The same client, speaking this dialect.
     pub(crate) fn speaking(self, dialect: Dialect) -> Self {
-        Self { connection: self.connection.speaking(dialect), ..self }
+        Self { connection: self.connection.speaking(dialect), dialect, ..self }
     }
 
     /// Sends a request: a method and its parameters, which are an object without its braces.
