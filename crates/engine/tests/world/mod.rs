@@ -48,6 +48,9 @@ pub(crate) type Network = Box<dyn FnMut(usize, usize, &Message) -> Fate>;
 /// misbehave in ways that no [`engine::phone::Behaviour`] has.
 pub(crate) type Rewrite = Box<dyn FnMut(usize, usize, &str) -> String>;
 
+/// How long a transaction waits at most (RFC 3261 §17.1.1.2, timer B).
+const T1X64: Duration = Duration::from_secs(32);
+
 pub(crate) struct World {
     pub(crate) now: Instant,
     epoch: Instant,
@@ -345,6 +348,9 @@ impl World {
         if timers_first {
             self.engine.handle(self.now, Input::Timeout);
             self.drain();
+            if time >= T1X64 {
+                arrived.iter().for_each(|(_, bytes)| self.watch.received_too_late(bytes));
+            }
         }
         for (from, bytes) in arrived {
             self.deliver(from, address(0), bytes);

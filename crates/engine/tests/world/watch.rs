@@ -73,17 +73,16 @@ impl Watch {
     }
 
     pub(super) fn received(&mut self, bytes: &Bytes) {
-        let Ok(Message::Response(response)) = Message::parse(bytes.clone()) else { return };
-        let seq = response.cseq();
-        if (200..300).contains(&response.status) && seq.method == Method::Invite {
-            let dialog = format!(
-                "{} {:?} {:?} {}",
-                response.call_id(),
-                response.from_tag(),
-                response.to_tag(),
-                seq.number
-            );
+        if let Some(dialog) = answered_dialog(bytes) {
             self.answers.entry(dialog).or_insert(false);
+        }
+    }
+
+    /// An answer that is read after the timers of so long a time that its transaction was over: nobody
+    /// knows it any more, and the phone hangs up by itself (RFC 3261 §13.3.1.4).
+    pub(super) fn received_too_late(&mut self, bytes: &Bytes) {
+        if let Some(dialog) = answered_dialog(bytes) {
+            self.answers.entry(dialog).or_insert(true);
         }
     }
 
@@ -92,4 +91,13 @@ impl Watch {
             assert!(acknowledged, "never acknowledged: {answer}\n{ladder}");
         }
     }
+}
+
+/// The dialog and the INVITE that a 2xx answers.
+fn answered_dialog(bytes: &Bytes) -> Option<String> {
+    let Ok(Message::Response(response)) = Message::parse(bytes.clone()) else { return None };
+    let (seq, call_id) = (response.cseq(), response.call_id());
+    let is_answer = (200..300).contains(&response.status) && seq.method == Method::Invite;
+    let (from, to) = (response.from_tag(), response.to_tag());
+    is_answer.then(|| format!("{call_id} {from:?} {to:?} {}", seq.number))
 }
