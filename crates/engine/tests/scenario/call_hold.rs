@@ -366,7 +366,8 @@ fn a_stream_that_was_taken_out_is_no_hold_and_comes_back_under_one() {
     let told = descriptions(&world, "bob").into_iter().map(|(_, direction)| direction);
     let told: Vec<_> = told.collect();
     assert_eq!(told, ["sendrecv", "inactive", "inactive", "sendonly", "sendrecv"]);
-    assert_eq!(steps(&world), [Step::Held, Step::Unheld]);
+    let [asked, held, unheld] = [Step::HoldAsked, Step::Held, Step::Unheld];
+    assert_eq!(steps(&world), [asked, held, asked, unheld]);
 }
 
 /// What a hold that cannot even begin is told.

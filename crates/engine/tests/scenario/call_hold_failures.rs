@@ -308,7 +308,7 @@ fn one_whose_own_re_invite_is_not_through_when_time_is_up_goes_back_after_that()
         assert_eq!(held(w, &call), (false, false), "{}", w.ladder);
         w.hang_up(CALLER);
     });
-    assert_eq!(steps(&world), [Step::Held]);
+    assert_eq!(steps(&world), [Step::HoldAsked, Step::Held, Step::HoldAsked]);
 }
 
 #[test]
