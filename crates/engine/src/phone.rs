@@ -20,7 +20,7 @@ use crate::hash::{Keyed, Map};
 use crate::timer::Deadlines;
 use crate::transaction::Hop;
 use crate::transaction::ServerKey;
-use crate::ua::{Cause, Event, Invite, LegId, Output, UserAgent};
+use crate::ua::{Cause, Event, Invite, LegId, Output, Replaced, UserAgent};
 
 /// What a phone's display shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -392,8 +392,10 @@ impl Phone {
     }
 
     /// A call in the place of another one: taken at once, if there is that one (RFC 3891 §3).
-    fn replace(&mut self, now: Instant, id: LegId, replaced: Option<(LegId, bool)>) {
-        let Some((old, true)) = replaced else { return self.ua.reject(now, id, 481) };
+    fn replace(&mut self, now: Instant, id: LegId, replaced: Option<(LegId, Replaced)>) {
+        let Some((old, Replaced::Confirmed)) = replaced else {
+            return self.ua.reject(now, id, 481);
+        };
         let call = PhoneCall { referred_in: None, next: None, version: 0, established: false };
         self.calls.insert(id, call);
         self.pick_up(now, id);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use engine::phone::{Answer, Notify, OnOffer, OnRefer, Phone};
 use engine::{CommandId, Config, Mode, Side, Step, Target};
 use sip::{Message, Method};
-use world::{CALLEE, CALLER, Fate, World, transfers};
+use world::{CALLEE, CALLER, Fate, OTHER, World, transfers};
 
 #[test]
 fn whatever_happens_every_command_ends_once_and_nothing_is_left() {
@@ -380,13 +380,16 @@ fn transfer(world: &mut World, random: &mut Random, commands: &mut Vec<CommandId
                 world.hang_up_one(phone, first);
             }
         }
-        _ => {
-            let legs = world.phones[phone].calls();
-            let replaces = legs.first().and_then(|leg| world.phones[phone].replaces(*leg));
-            if let Some(replaces) = replaces {
-                world.dial_replacing(to, "sip:127.0.0.1:5060", &replaces);
-            }
-        }
+        _ => replace(world, phone, to),
+    }
+}
+
+/// Calls in the place of a phone, be it in a call or ringing.
+fn replace(world: &mut World, phone: usize, by: usize) {
+    let legs = world.phones[phone].calls();
+    let replaces = legs.first().and_then(|leg| world.phones[phone].replaces(*leg));
+    if let Some(replaces) = replaces {
+        world.dial_replacing(by, "sip:127.0.0.1:5060", &replaces);
     }
 }
 
@@ -446,8 +449,9 @@ fn early(world: &mut World, random: &mut Random) {
     for _ in 0..1 + random.below(5) {
         world.run_for(random.millis(1500));
         let phone = random.pick(&[CALLER, CALLEE]);
-        match random.below(4) {
+        match random.below(5) {
             0 => world.hold(phone, random.one_in(2)),
+            1 => replace(world, CALLEE, OTHER),
             _ => world.update(phone, random.one_in(2)),
         }
     }

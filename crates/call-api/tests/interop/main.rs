@@ -24,6 +24,7 @@ mod opensips;
 mod phone;
 mod phone_transfer;
 mod phones_alone;
+mod pickup;
 mod pjsip;
 mod registered;
 mod remote;

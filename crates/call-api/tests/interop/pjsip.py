@@ -40,6 +40,10 @@ def bare(address):
     return re.sub(r"^.*<|>.*$|;tag=.*$", "", address.strip())
 
 
+def tag(name, message):
+    return re.search(rf"^(?:{name})\s*:.*;tag=([^;\s]*)", message, re.MULTILINE | re.IGNORECASE)[1]
+
+
 class Call(pj.Call):
     def __init__(self, phone, index=pj.PJSUA_INVALID_ID, peer=None):
         super().__init__(phone.account, index)
@@ -78,6 +82,13 @@ class Call(pj.Call):
         self.phone.calls[prm.newCallId] = call
         self.tell("replaced", by=call.getInfo().callIdString)
         prm.newCall = call
+
+    def onCallTsxState(self, prm):
+        # The early dialog, as others see it who know it from this phone (RFC 4235).
+        sent = prm.e.body.tsxState
+        if sent.type == pj.PJSIP_EVENT_TX_MSG and sent.src.tdata.wholeMsg.startswith("SIP/2.0 180"):
+            tags = [tag(name, sent.src.tdata.wholeMsg) for name in ("From|f", "To|t")]
+            self.tell("rings", tags=tags)
 
     def onCallRxOffer(self, prm):
         if self.phone.refuses_offers:
@@ -134,7 +145,12 @@ class Phone:
             return None
         if command == "dial":
             call = Call(self)
-            call.makeCall(more["to"], parameters())
+            made = parameters()
+            if "replaces" in more:
+                replaces = pj.SipHeader()
+                replaces.hName, replaces.hValue = "Replaces", more["replaces"]
+                made.txOption.headers.append(replaces)
+            call.makeCall(more["to"], made)
             return call.getInfo().callIdString
         call = self.call(call_id)
         if command == "answer":

@@ -12,6 +12,13 @@ use crate::lab::{Home, Ports, Tool, pjsip_python};
 use crate::phone::{Account, Answer, Phone, Shown};
 use crate::remote::Remote;
 
+/// A dialog of a phone that rings, by its Call-ID and the tags of both ends.
+pub(crate) struct Early {
+    call_id: String,
+    caller: String,
+    callee: String,
+}
+
 /// A running phone.
 pub(crate) struct Pjsip {
     name: &'static str,
@@ -144,6 +151,21 @@ impl Pjsip {
     /// Sends the other party of `call_id` to that of `other`, in the place of this phone (RFC 3891).
     pub(crate) async fn connect(&mut self, call_id: &str, other: &str) {
         self.remote.command(json!({"command": "connect", "call_id": call_id, "with": other})).await;
+    }
+
+    /// Calls `to` in the place of the phone that has this early dialog (RFC 3891).
+    pub(crate) async fn pick_up(&mut self, to: &str, early: &Early) {
+        let Early { call_id, caller, callee } = early;
+        let replaces = format!("{call_id};to-tag={caller};from-tag={callee};early-only");
+        self.remote.command(json!({"command": "dial", "to": to, "replaces": replaces})).await;
+    }
+
+    /// Rings; returns the dialog in which it does, as its group may know it (RFC 4235).
+    pub(crate) async fn rings_in(&mut self) -> Early {
+        let event = self.remote.event("rings").await;
+        let text = |value: &Value| value.as_str().expect("a string").to_owned();
+        let [caller, callee] = [0, 1].map(|at| text(&event["tags"][at]));
+        Early { call_id: text(&event["call_id"]), caller, callee }
     }
 
     /// Waits until the phone learns what became of a transfer that it asked for; returns the status

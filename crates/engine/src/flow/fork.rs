@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use sip::{Name, Scheme, Uri};
 
+use crate::description::Description;
 use crate::engine::Engine;
 use crate::registrar::user_of;
 use crate::transaction::Hop;
@@ -29,8 +30,18 @@ const DEFAULT_BREADTH: usize = 60;
 #[derive(Debug, Default)]
 pub(crate) struct Fork {
     ringing: Vec<LegId>,
+    /// Whoever picks up for them, and did not get through yet.
+    pickup: Option<Box<Pickup>>,
     /// The best refusal so far.
     best: Option<Box<Failure>>,
+}
+
+/// Somebody who takes the place of the phones that ring (RFC 3891).
+#[derive(Debug)]
+pub(crate) struct Pickup {
+    pub(crate) leg: LegId,
+    /// What it has from us, and is about to get.
+    pub(crate) has: Description,
 }
 
 /// One phone of a party.
@@ -44,23 +55,23 @@ struct Target {
 
 impl Fork {
     pub(crate) fn of(legs: Vec<LegId>) -> Self {
-        Self { ringing: legs, best: None }
+        Self { ringing: legs, ..Self::default() }
     }
 
     pub(crate) fn legs(&self) -> impl Iterator<Item = LegId> {
-        self.ringing.iter().copied()
+        self.ringing.iter().copied().chain(self.pickup.iter().map(|pickup| pickup.leg))
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.ringing.is_empty()
+        self.legs().next().is_none()
     }
 
     /// Whether more than one phone may still answer.
     pub(crate) fn is_wide(&self) -> bool {
-        self.ringing.len() > 1
+        self.legs().nth(1).is_some()
     }
 
-    /// The one phone that may still answer, if there is no other.
+    /// The one phone that rings, if there is no other.
     pub(crate) fn only(&self) -> Option<LegId> {
         match self.ringing[..] {
             [leg] => Some(leg),
@@ -69,22 +80,37 @@ impl Fork {
     }
 
     pub(crate) fn has(&self, leg: LegId) -> bool {
-        self.ringing.contains(&leg)
+        self.legs().any(|other| other == leg)
+    }
+
+    /// Somebody picks up. False when somebody else does.
+    pub(crate) fn pick_up(&mut self, pickup: Pickup) -> bool {
+        self.pickup.is_none() && self.pickup.replace(Box::new(pickup)).is_none()
+    }
+
+    /// What whoever picked up has from us, if this is it, and is through.
+    pub(crate) fn picked_up(&mut self, leg: LegId) -> Option<Description> {
+        Some(self.pickup.take_if(|pickup| pickup.leg == leg)?.has)
     }
 
     /// A phone answered: these are the others.
     pub(crate) fn answered(&mut self, leg: LegId) -> Vec<LegId> {
-        let Self { mut ringing, .. } = std::mem::take(self);
-        ringing.retain(|other| *other != leg);
-        ringing
+        let others = self.legs().filter(|other| *other != leg).collect();
+        *self = Self::default();
+        others
     }
 
     /// A phone will not answer. What to tell the other party, when no phone will any more.
     pub(crate) fn ended(&mut self, leg: LegId, cause: Cause) -> Option<Failure> {
-        self.ringing.retain(|other| *other != leg);
         let failure = cause.into_failure();
+        if self.picked_up(leg).is_some() {
+            // It is as if it had not been there.
+            let is_last = self.ringing.is_empty();
+            return is_last.then(|| self.best.take().map_or(failure, |best| *best));
+        }
+        self.ringing.retain(|other| *other != leg);
         // RFC 3261 §16.7 step 5: a 6xx speaks for all phones.
-        let is_last = self.ringing.is_empty() || failure.status >= 600;
+        let is_last = self.is_over() || failure.status >= 600;
         if self.best.as_ref().is_none_or(|best| rank(&failure) < rank(best)) {
             self.best = Some(Box::new(failure));
         }

@@ -24,7 +24,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{Event, Side, Step};
 use crate::flow::fork::Fork;
-use crate::flow::transfer::Way;
+use crate::flow::transfer::{Place, Way};
 use crate::limits::{MAX_PASSES, RING_TIMEOUT};
 use crate::passing::{Parting, told};
 use crate::registrar::Refusal;
@@ -37,8 +37,8 @@ enum Destination {
     Uri(String, Vec<(String, String)>),
     /// A phone was asked to place it: for this, and it goes there.
     Asked(Errand, Way),
-    /// It takes the place of a party (RFC 3891).
-    Place(CallKey, Side),
+    /// It takes the place of another one (RFC 3891).
+    Place(Place),
 }
 
 impl Engine {
@@ -55,7 +55,10 @@ impl Engine {
         let request = request.clone();
         // The caller is known by the URI it was called at, not by what its phone says.
         let (errand, way) = match destination {
-            Destination::Place(key, side) => return self.take_place(now, caller, key, side),
+            Destination::Place(Place::Party(key, side)) => {
+                return self.take_place(now, caller, key, side);
+            }
+            Destination::Place(Place::Ringing(leg)) => return self.pick_up(now, caller, leg),
             Destination::Asked(errand, way) => (Some(errand), way),
             Destination::Uri(uri, headers) => (
                 None,
@@ -145,8 +148,8 @@ impl Engine {
         if self.by_call_id.get(call_id).is_some_and(|calls| calls.len() >= MAX_PASSES) {
             return Err(482.into());
         }
-        if let Some((key, side)) = self.replaced_party(leg, is_ours)? {
-            return Ok(Destination::Place(key, side));
+        if let Some(place) = self.replaced_party(leg, is_ours)? {
+            return Ok(Destination::Place(place));
         }
         if !is_ours && self.route(&text).is_none() {
             return Err(416.into());
@@ -274,9 +277,15 @@ impl Engine {
 
     /// Nobody is there yet to answer a phone's early offer: it is asked for another one later.
     pub(crate) fn defer(&mut self, now: Instant, leg: LegId, offer: &[u8]) {
+        let answer = self.inactive(offer);
+        self.ua.defer(now, leg, answer);
+    }
+
+    /// A description of our own for a phone that made this offer, or is to have one like it: nothing
+    /// flows.
+    pub(crate) fn inactive(&mut self, offer: &[u8]) -> Bytes {
         let session_id = self.ua.ids().number() >> 1;
-        let answer = sip::sdp::inactive_answer(offer, self.config.address.ip(), session_id);
-        self.ua.defer(now, leg, answer.into());
+        sip::sdp::inactive_answer(offer, self.config.address.ip(), session_id).into()
     }
 
     /// The caller answers the offer that its phone got in a provisional answer.
@@ -297,19 +306,25 @@ impl Engine {
         sdp: &[u8],
     ) {
         let Some(call) = self.calls.get_mut(&key) else { return };
+        let picked_up = call.fork.picked_up(leg);
+        let is_pickup = picked_up.is_some();
         let others = call.fork.answered(leg);
         call.callee = Some(leg);
         self.stop_ringing(now, others);
-        let (has_agreed, deferred) = (self.ua.has_agreed(leg), self.ua.deferred(leg));
-        let Some(call) = self.calls.get_mut(&key) else { return };
-        if let Some(deferred) = deferred {
-            call.callee_has = Description::of(deferred);
+        let deferred = || self.ua.deferred(leg).map(Description::of);
+        if let (Some(has), Some(call)) = (picked_up.or_else(deferred), self.calls.get_mut(&key)) {
+            call.callee_has = has;
         }
+        if is_pickup {
+            self.on_picked_up(key, leg);
+        }
+        let has_agreed = self.ua.has_agreed(leg);
+        let Some(call) = self.calls.get_mut(&key) else { return };
         if call.joins {
             return self.on_joined_callee_answered(now, key, sdp, has_agreed);
         }
         if let Some(caller) = call.caller
-            && self.ua.has_offered_early(caller)
+            && (is_pickup || self.ua.has_offered_early(caller))
             && self.ua.has_agreed(caller)
             && !sdp.is_empty()
         {

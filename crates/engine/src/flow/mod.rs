@@ -6,6 +6,7 @@ mod end;
 pub(crate) mod fork;
 pub(crate) mod hold;
 mod incoming;
+mod pickup;
 mod register;
 pub(crate) mod start;
 pub(crate) mod transfer;

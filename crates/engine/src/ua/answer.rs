@@ -134,7 +134,7 @@ impl UserAgent {
         self.arm(id);
         if released {
             self.close(now, id);
-        } else {
+        } else if !self.resumes_deferred(now, id) {
             self.events.push_back(Event::Acknowledged(id, Bytes::copy_from_slice(request.body())));
         }
     }
@@ -239,6 +239,7 @@ impl UserAgent {
     /// The peer has lost the dialog, or we have lost the peer: BYE in case it still listens, and an
     /// end that does not wait for the answer.
     pub(super) fn lose(&mut self, now: Instant, id: LegId, failure: Failure) {
+        self.acknowledge_owed(now, id);
         let Some(leg) = self.legs.get(&id) else { return };
         if !matches!(leg.state, State::Closing) {
             let (mut dialog, hop) = (leg.dialog.clone(), leg.hop.clone());

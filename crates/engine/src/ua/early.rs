@@ -29,9 +29,9 @@ pub(super) enum Early {
     /// Both have a description. The peer's answer, if its 2xx may leave it out and no other came
     /// since.
     Agreed { answer: Bytes },
-    /// The peer's offer was answered with this, in which nothing flows; `is_over` once it was asked
-    /// for another one and made it.
-    Deferred { answer: Bytes, is_over: bool },
+    /// The peer has this from us, in which nothing flows. It is made this offer next, or asked for its
+    /// own; `is_over` once it has answered.
+    Deferred { answer: Bytes, offer: Option<Bytes>, is_over: bool },
 }
 
 impl Early {
@@ -105,8 +105,32 @@ impl UserAgent {
         if self.acknowledge_early(now, id, &answer)
             && let Some(leg) = self.legs.get_mut(&id)
         {
-            leg.early = Early::Deferred { answer, is_over: false };
+            leg.early = Early::Deferred { answer, offer: None, is_over: false };
         }
+    }
+
+    /// Accepts an INVITE with a description in which nothing flows, and then makes this offer, or asks
+    /// for one. The `Answered` of the leg comes when the peer has accepted that.
+    pub(crate) fn accept_deferred(
+        &mut self,
+        now: Instant,
+        id: LegId,
+        answer: Bytes,
+        offer: Option<Bytes>,
+    ) {
+        self.accept(now, id, &answer, None);
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.early = Early::Deferred { answer, offer, is_over: false };
+        }
+    }
+
+    /// The peer has answered, or acknowledged: what was put off is due. False when nothing was.
+    pub(super) fn resumes_deferred(&mut self, now: Instant, id: LegId) -> bool {
+        let Some(leg) = self.legs.get_mut(&id) else { return false };
+        let Early::Deferred { offer, is_over: false, .. } = &mut leg.early else { return false };
+        let offer = offer.take();
+        self.offer(now, id, offer);
+        true
     }
 
     /// What a leg's peer has from us that was deferred.
@@ -263,6 +287,9 @@ impl Leg {
     /// The INVITE goes elsewhere, or somebody else answers it: the early dialog is none of it.
     pub(super) fn forget_early(&mut self) {
         self.early = Early::None;
+        if let State::Inviting { tags, .. } = &mut self.state {
+            tags.clear();
+        }
         self.dialog.remote_tag = None;
         self.dialog.remote_seq = None;
     }

@@ -71,7 +71,9 @@ impl UserAgent {
         self.write_session(&mut writer, id);
         let offered = invite.offer.is_some();
         let bytes = finish(writer, invite.offer.as_deref());
-        let state = State::Inviting { branch, provisional: false, offered, cancel: Cancel::No };
+        let cancel = Cancel::No;
+        let state =
+            State::Inviting { branch, provisional: false, tags: Vec::new(), offered, cancel };
         let hop = invite.hop.or_else(|| dialog.hop());
         let unreachable = hop.is_none();
         let hop = hop.unwrap_or(Hop::Name { host: Box::default(), port: 0 });
@@ -100,8 +102,13 @@ impl UserAgent {
         let described = self.takes_progress(now, id, &response);
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.learn_abilities(&response);
-        let State::Inviting { provisional, cancel, .. } = &mut leg.state else { return };
+        let State::Inviting { provisional, tags, cancel, .. } = &mut leg.state else { return };
         *provisional = true;
+        if let Some(tag) = response.to_tag().filter(|_| tags.len() < MAX_FORKS)
+            && !tags.iter().any(|known| **known == *tag)
+        {
+            tags.push(tag.into());
+        }
         if matches!(cancel, Cancel::Wanted) {
             self.send_cancel(now, id);
         } else if let Some(sdp) = described.filter(|_| response.status > 100) {
@@ -144,7 +151,7 @@ impl UserAgent {
         match sdp {
             _ if self.legs.get(&id).is_some_and(|leg| leg.released) => self.close(now, id),
             Some(sdp) => self.tell(id, Event::Answered(id, response, sdp)),
-            None => self.offer(now, id, None),
+            None => drop(self.resumes_deferred(now, id)),
         }
     }
 

@@ -73,8 +73,14 @@ pub(super) struct Leg {
 
 /// Where a leg stands.
 pub(super) enum State {
-    /// We sent an INVITE.
-    Inviting { branch: Branch, provisional: bool, offered: bool, cancel: Cancel },
+    /// We sent an INVITE. Those who ring have these tags.
+    Inviting {
+        branch: Branch,
+        provisional: bool,
+        tags: Vec<Box<str>>,
+        offered: bool,
+        cancel: Cancel,
+    },
     /// We received one, and did not answer it finally.
     Invited { key: ServerKey, request: Box<Request>, source: SocketAddr },
     /// The INVITE was accepted.

@@ -36,6 +36,7 @@ pub use self::leg::{Allow, LegId};
 use self::leg::{Cancel, Leg, Offer, Refer, State};
 use self::register::{Password, Registration};
 pub(crate) use self::reliable::takes_reliable;
+pub use self::replaces::Replaced;
 pub use crate::dialog::Identity;
 use crate::hash::{Keyed, Map};
 use crate::ids::{Ids, Tag};

@@ -346,7 +346,6 @@ impl UserAgent {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         if leg.owed.as_ref().is_some_and(|owed| owed.give_up <= now) {
             // Our user never answered: the peer's offer is refused, and the call with it.
-            self.acknowledge_owed(now, id);
             return self.lose(now, id, Failure::timed_out());
         }
         match &mut leg.offer {

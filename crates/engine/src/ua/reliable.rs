@@ -53,6 +53,12 @@ impl Reliable {
         self.sent.as_ref().map(|sent| sent.retransmit.min(sent.give_up))
     }
 
+    /// Whether a description was not acknowledged, or waits for its turn.
+    fn is_describing(&self) -> bool {
+        self.sent.as_ref().is_some_and(|sent| sent.answers)
+            || self.queue.iter().any(|(_, answers, _)| *answers)
+    }
+
     /// What the caller's next PRACK must say: the number of our response and that of its INVITE.
     fn expected(&self) -> Option<(u32, u32)> {
         // Those in the queue have the numbers after it.
@@ -159,13 +165,17 @@ impl UserAgent {
     /// Keeps a 2xx that must not overtake an unacknowledged answer. True when it does.
     pub(super) fn keeps_accept(&mut self, id: LegId, sdp: &[u8], passed: Option<&Headers>) -> bool {
         let reliable = self.legs.get_mut(&id).and_then(|leg| leg.reliable.as_mut());
-        let Some(reliable) = reliable else { return false };
-        let answers = reliable.sent.as_ref().is_some_and(|sent| sent.answers)
-            || reliable.queue.iter().any(|(_, answers, _)| *answers);
-        if answers {
-            reliable.accept = Some((Bytes::copy_from_slice(sdp), passed.cloned()));
-        }
-        answers
+        let Some(reliable) = reliable.filter(|reliable| reliable.is_describing()) else {
+            return false;
+        };
+        reliable.accept = Some((Bytes::copy_from_slice(sdp), passed.cloned()));
+        true
+    }
+
+    /// Whether a description in a provisional response of ours awaits its PRACK.
+    pub(crate) fn is_describing(&self, id: LegId) -> bool {
+        let reliable = self.legs.get(&id).and_then(|leg| leg.reliable.as_ref());
+        reliable.is_some_and(|reliable| reliable.is_describing())
     }
 
     /// The caller acknowledges a provisional response of ours. Our final answer may have overtaken it

@@ -8,6 +8,17 @@ use super::{Leg, LegId, UserAgent};
 use crate::ids::Tag;
 use crate::transaction::Hop;
 
+/// Where a dialog stands whose place somebody wants to take (RFC 3891 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaced {
+    /// Its INVITE was accepted.
+    Confirmed,
+    /// We called, and its phone rings.
+    Ringing,
+    /// We have not answered its INVITE, or it is being closed: nobody takes its place.
+    Other,
+}
+
 impl UserAgent {
     /// Whether the peer lets a call take the place of this one: its Supported lists `replaces`
     /// (RFC 3891).
@@ -28,13 +39,20 @@ impl UserAgent {
         Some(replaces.to_string())
     }
 
-    /// The leg whose dialog a Replaces header of a request to us names, and whether it is up.
-    pub fn replaced(&self, replaces: &Replaces<'_>) -> Option<(LegId, bool)> {
+    /// The leg whose dialog a Replaces header of a request to us names, and where that stands.
+    pub fn replaced(&self, replaces: &Replaces<'_>) -> Option<(LegId, Replaced)> {
         let id = Tag::parse(replaces.to_tag)?;
-        let leg = self.legs.get(&id)?;
-        let is_it = *leg.dialog.call_id == *replaces.call_id
-            && leg.dialog.remote_tag.as_deref() == Some(replaces.from_tag);
-        is_it.then_some((id, matches!(leg.state, State::Established)))
+        let Leg { dialog, state, .. } = &**self.legs.get(&id)?;
+        let (is_peer, stage) = match state {
+            State::Inviting { tags, .. } => {
+                (tags.iter().any(|tag| **tag == *replaces.from_tag), Replaced::Ringing)
+            }
+            State::Established => (dialog.is_with(replaces.from_tag), Replaced::Confirmed),
+            State::Invited { .. } | State::Closing => {
+                (dialog.is_with(replaces.from_tag), Replaced::Other)
+            }
+        };
+        (is_peer && *dialog.call_id == *replaces.call_id).then_some((id, stage))
     }
 
     /// The URI of a leg's peer, as its From or To shows it.

@@ -15,6 +15,7 @@ mod incoming_failures;
 mod inside;
 mod network;
 mod pages;
+mod pickup;
 mod redirect;
 mod register;
 mod reliable;

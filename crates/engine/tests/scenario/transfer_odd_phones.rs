@@ -128,3 +128,24 @@ fn a_target_that_leaves_while_it_is_called_is_not_waited_for() {
         });
     }
 }
+
+#[test]
+fn a_phone_that_has_lost_its_call_is_still_told_that_its_offer_came() {
+    let world = play(|w| {
+        let call = established(w);
+        w.network = crate::delaying(400, |from, message| {
+            from == 2 && crate::is_request(message, Method::Ack)
+        });
+        // alice's phone makes an offer, and bob's takes its time to answer it.
+        w.ask_for_offer(CALLEE);
+        w.run_for(Duration::from_millis(100));
+        w.phones[CALLER].behaviour.refer = OnRefer::Refuse(481);
+        let transfer = w.blind(&call, Side::Caller, OTHER, Mode::Refer);
+        w.run_for(Duration::from_secs(1));
+        assert!(w.done[&transfer].is_err());
+        assert_eq!(calls(w), [0, 0, 0], "{}", w.ladder);
+    });
+    let ack = world.sent_request(0, Method::Ack);
+    let refused = String::from_utf8_lossy(ack.body()).contains("m=audio 0 ");
+    assert!(refused, "an ACK with an answer\n{}", world.ladder);
+}

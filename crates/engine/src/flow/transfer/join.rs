@@ -106,6 +106,9 @@ impl Engine {
     fn on_target_answered(&mut self, now: Instant, key: TransferKey, leg: LegId, sdp: &[u8]) {
         let Some(transfer) = self.transfers.get_mut(&key) else { return };
         let Phase::Calling(fork) = &mut transfer.phase else { return };
+        if fork.picked_up(leg).is_some() {
+            transfer.to = To::Caller;
+        }
         let others = fork.answered(leg);
         self.stop_ringing(now, others);
         self.ask_party(now, key, leg, sdp);
@@ -274,7 +277,8 @@ impl Engine {
         has
     }
 
-    fn calling_party(&self, caller: LegId) -> Party {
+    /// Whoever has called to take a place.
+    pub(crate) fn calling_party(&self, caller: LegId) -> Party {
         let party = Party::new(&self.ua.remote_uri(caller).unwrap_or_default(), Reached::Answered);
         Party { call_id: self.ua.call_id(caller), ..party }
     }

@@ -24,6 +24,7 @@ mod phone;
 mod refer;
 mod undo;
 
+pub(crate) use self::phone::Place;
 pub(crate) use self::refer::Way;
 
 use std::sync::Arc;
@@ -112,7 +113,7 @@ enum To {
         side: Side,
         uri: Option<String>,
     },
-    /// Whoever calls with Replaces.
+    /// Whoever calls with Replaces, be it for a party or for the target.
     Caller,
 }
 
@@ -309,6 +310,14 @@ impl Engine {
             Mode::Refer => self.refer_party(now, key),
             Mode::Auto if takes_refer && takes_replaces => self.refer_party(now, key),
             Mode::Auto | Mode::Bridge => self.call_target(now, key),
+        }
+    }
+
+    /// The phones of the target of a transfer, while they ring.
+    pub(crate) fn target_fork(&mut self, key: TransferKey) -> Option<&mut Fork> {
+        match &mut self.transfers.get_mut(&key)?.phase {
+            Phase::Calling(fork) => Some(fork),
+            _ => None,
         }
     }
 

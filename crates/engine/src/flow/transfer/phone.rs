@@ -28,7 +28,15 @@ use crate::event::Side;
 use crate::flow::start::Mode;
 use crate::limits::HOLD_TIMEOUT;
 use crate::registrar::Refusal;
-use crate::ua::LegId;
+use crate::ua::{LegId, Replaced};
+
+/// The place that an INVITE with Replaces takes.
+pub(crate) enum Place {
+    /// That of a party of a call that stands.
+    Party(CallKey, Side),
+    /// That of a phone which rings.
+    Ringing(LegId),
+}
 
 /// What a Refer-To asks for.
 struct Referral {
@@ -107,13 +115,13 @@ impl Engine {
         Ok(Referral { to, headers: Vec::new() })
     }
 
-    /// The party whose place an INVITE with Replaces is to take. `None` without Replaces, and when
-    /// it is meant for somebody else's dialog.
+    /// Whose place an INVITE with Replaces is to take. `None` without Replaces, and when it is meant
+    /// for somebody else's dialog.
     pub(crate) fn replaced_party(
         &self,
         caller: LegId,
         is_for_us: bool,
-    ) -> Result<Option<(CallKey, Side)>, Refusal> {
+    ) -> Result<Option<Place>, Refusal> {
         let Some((request, _)) = self.ua.invitation(caller) else { return Err(500.into()) };
         let mut values = request.values(Name::Replaces);
         let Some(value) = values.next() else { return Ok(None) };
@@ -123,22 +131,25 @@ impl Engine {
         }
         let replaces = str::from_utf8(value).ok().and_then(|value| Replaces::parse(value).ok());
         let replaces = replaces.ok_or(400)?;
-        let Some((leg, is_up)) = self.ua.replaced(&replaces) else {
+        let Some((leg, stage)) = self.ua.replaced(&replaces) else {
             return if is_for_us { Err(481.into()) } else { Ok(None) };
         };
-        match self.roles.get(&leg) {
-            // A phone that rings for somebody else is not picked up in its place.
-            Some(Role::Party(..)) if !is_up => Err(481.into()),
-            Some(Role::Party(..)) if replaces.early_only => Err(486.into()),
-            Some(Role::Party(key, side)) => {
+        match (stage, self.roles.get(&leg)) {
+            (Replaced::Ringing, Some(Role::Party(..) | Role::Transfer(_))) => {
+                Ok(Some(Place::Ringing(leg)))
+            }
+            (Replaced::Confirmed, Some(Role::Party(..))) if replaces.early_only => Err(486.into()),
+            (Replaced::Confirmed, Some(Role::Party(key, side))) => {
                 match self.calls.get(key).map(|call| call.is_standing()) {
-                    Some(Ok(())) => Ok(Some((*key, *side))),
+                    Some(Ok(())) => Ok(Some(Place::Party(*key, *side))),
                     Some(Err(_)) => Err(491.into()),
                     None => Err(481.into()),
                 }
             }
-            // RFC 3891 §3: it is over, or was never a call between two.
-            Some(Role::Helper(_) | Role::Transfer(_)) | None => Err(603.into()),
+            // RFC 3891 §3: only a call that we have placed is picked up.
+            (Replaced::Other, Some(Role::Party(..))) => Err(481.into()),
+            // It is over, or was never a call between two.
+            (_, Some(Role::Helper(_) | Role::Transfer(_)) | None) => Err(603.into()),
         }
     }
 

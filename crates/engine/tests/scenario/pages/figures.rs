@@ -281,6 +281,25 @@ pub(crate) const RFC_3891_3: Figure = &[
     said("RFC 3261 §15.1.2", "200 OK", "replaced", "UA"),
 ];
 
+/// RFC 5359 §2.16, call pickup.
+pub(crate) const RFC_5359_2_16: Figure = &[
+    said("F1", "INVITE", "Alice", "Bob"),
+    said("F2", "180 Ringing", "Bob", "Alice"),
+    said("F3", "SUBSCRIBE", "Bill", "Bob"),
+    said("F4", "200 OK", "Bob", "Bill"),
+    said("F5", "NOTIFY", "Bob", "Bill"),
+    said("F6", "200 OK", "Bill", "Bob"),
+    said("F7", "INVITE (Replaces)", "Bill", "Alice"),
+    said("F8", "200 OK", "Alice", "Bill"),
+    said("F9", "CANCEL", "Alice", "Bob"),
+    said("F10", "200 OK", "Bob", "Alice"),
+    said("F11", "487 Request Terminated", "Bob", "Alice"),
+    said("F12", "ACK", "Alice", "Bob"),
+    said("F13", "ACK", "Bill", "Alice"),
+    said("F14", "BYE", "Alice", "Bill"),
+    said("F15", "200 OK", "Bill", "Alice"),
+];
+
 /// RFC 5589 §6.3.2, target does not answer.
 pub(crate) const RFC_5589_6_3_2: Figure = &[
     said("", "INVITE", "transferee", "transferor"),

@@ -7,6 +7,7 @@ use super::figures;
 use super::page::{self, Row};
 use crate::call_hold::{established, held};
 use crate::fork::bob_has_two_phones;
+use crate::pickup::{pick_up, ringing};
 use crate::redirect::moves;
 use crate::register::with_passwords;
 use crate::reliable::reliable;
@@ -124,6 +125,19 @@ fn an_invite_that_replaces_nothing_is_refused_by_rfc_3891_3() {
     });
     let file = expect_file!["../../../../../docs/flows/invite_with_replaces_refused.txt"];
     page::check(&world, NOTHING, figures::RFC_3891_3_REFUSED, RFC_3891_3_REFUSED, &file);
+}
+
+#[test]
+fn a_call_that_is_picked_up_is_rfc_5359_2_16() {
+    let world = play(|w| {
+        w.show_other("picks up");
+        ringing(w);
+        pick_up(w, OTHER, CALLEE);
+        w.run_until(3000);
+        w.hang_up(CALLER);
+    });
+    let file = expect_file!["../../../../../docs/flows/pickup.txt"];
+    page::check(&world, PICKUP, figures::RFC_5359_2_16, RFC_5359_2_16, &file);
 }
 
 const REGISTER: &str = "\
@@ -298,4 +312,42 @@ const RFC_3891_3_REFUSED: &[Row] = &[
     Row { rfc: &[], ours: &[2], why: "Each hop's own." },
     Row { rfc: &[2], ours: &[3], why: "" },
     Row { rfc: &[3], ours: &[4], why: "" },
+];
+
+const PICKUP: &str = "\
+Call pickup: an INVITE with Replaces for a phone that rings (RFC 5359 §2.16)
+===========================================================================
+
+Alice is the caller, Bob the callee, and Bill picks up. In the RFC he calls Alice, whose phone has called Bob's. Here
+call-api has, so it is call-api that his Replaces header leads to. F3 to F6, by which he learns of Bob's dialog, go between the
+two phones and are left out. At the end Alice hangs up.";
+
+const RFC_5359_2_16: &[Row] = &[
+    Row { rfc: &[1], ours: &[1, 3], why: "" },
+    Row { rfc: &[], ours: &[2, 4, 8, 12], why: "Each hop's own." },
+    Row { rfc: &[2], ours: &[5, 6], why: "" },
+    Row {
+        rfc: &[7],
+        ours: &[7],
+        why: "Bill must be one who may call. 481 when there is no such dialog, or its phone was not called from here; \
+              491 when somebody else is picking up; 488 when neither he nor Alice has made an offer.",
+    },
+    Row {
+        rfc: &[8],
+        ours: &[9],
+        why: "Alice and Bill have both made an offer. So he has an answer in which nothing flows, until he has hers.",
+    },
+    Row { rfc: &[13], ours: &[10], why: "As the 200 comes before the CANCEL, so does its ACK." },
+    Row {
+        rfc: &[],
+        ours: &[11, 13, 14],
+        why: "Alice's offer, and his answer. If he does not take it, he is hung up, and Bob's phone rings on.",
+    },
+    Row { rfc: &[9], ours: &[15], why: "" },
+    Row { rfc: &[], ours: &[16, 19], why: "Alice's phone learns of nothing but Bill's answer." },
+    Row { rfc: &[10], ours: &[17], why: "" },
+    Row { rfc: &[11], ours: &[18], why: "" },
+    Row { rfc: &[12], ours: &[20], why: "" },
+    Row { rfc: &[14], ours: &[21, 23], why: "" },
+    Row { rfc: &[15], ours: &[22, 24], why: "" },
 ];

@@ -453,8 +453,7 @@ const RFC_3891_3: &[Row] = &[
     Row {
         rfc: &[1],
         ours: &[1],
-        why: "The caller must be one who may call. 481 when there is no such dialog, or it is not \
-              answered yet; 486 to `early-only`; 491 while something else is done with the call.",
+        why: "The caller must be one who may call. 481 when there is no such dialog; 486 to `early-only`; 491 while something else is done with the call.",
     },
     Row { rfc: &[], ours: &[2, 4], why: "Each hop's own." },
     Row {
