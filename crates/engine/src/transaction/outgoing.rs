@@ -128,6 +128,18 @@ impl<O: Copy> Transactions<O> {
         unsent
     }
 
+    /// Sends the INVITE with this branch no more, whether it has arrived or not. Its answers are heard.
+    pub(crate) fn hush(&mut self, branch: Branch) {
+        let key = ClientKey(branch.0, false);
+        if let Some(entry) = self.clients.get_mut(&key)
+            && let ClientMachine::Invite(InviteClient::Calling { retransmit, give_up, .. }) =
+                &mut entry.machine
+        {
+            *retransmit = *give_up;
+            self.deadlines.set(*give_up, Key::Client(key));
+        }
+    }
+
     /// Whether the INVITE with this branch got a provisional response and nothing else.
     pub(crate) fn is_proceeding(&self, branch: Branch) -> bool {
         let entry = self.clients.get(&ClientKey(branch.0, false));

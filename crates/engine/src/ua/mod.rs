@@ -260,6 +260,10 @@ impl UserAgent {
                     self.end(now, id, Cause::Released);
                 } else if *provisional {
                     self.send_cancel(now, id);
+                } else if self.transactions.sent(*branch).is_some_and(|invite| replaces(&invite)) {
+                    // It cannot be cancelled yet (RFC 3261 §9.1), and a phone that is back only now would
+                    // take it at once, and leave the call it is in.
+                    self.transactions.hush(*branch);
                 }
             }
             State::Established => self.close(now, id),
@@ -528,6 +532,11 @@ impl UserAgent {
 fn is_lost(response: &Response) -> bool {
     let method = response.cseq().method;
     response.status == 481 && matches!(method, Method::Refer | Method::Info | Method::Message)
+}
+
+/// Whether an INVITE takes the place of another call at its receiver (RFC 3891).
+fn replaces(invite: &Request) -> bool {
+    invite.value(Name::Replaces).is_some()
 }
 
 /// The Q.850 cause of a Reason header (RFC 3326).

@@ -8,7 +8,7 @@ use engine::{Error, Mode, Side, Target};
 use sip::{Message, Method};
 
 use crate::play;
-use crate::transfer_attended::consulting;
+use crate::transfer_attended::{consulting, go_on};
 use crate::transfer_blind::{calls, established};
 use crate::world::transfers::transfer;
 use crate::world::{CALLEE, CALLER, OTHER, World, latency};
@@ -148,4 +148,23 @@ fn a_phone_that_has_lost_its_call_is_still_told_that_its_offer_came() {
     let ack = world.sent_request(0, Method::Ack);
     let refused = String::from_utf8_lossy(ack.body()).contains("m=audio 0 ");
     assert!(refused, "an ACK with an answer\n{}", world.ladder);
+}
+
+#[test]
+fn a_target_that_is_back_when_the_transfer_was_given_up_is_still_in_its_call() {
+    play(|w| {
+        let (first, second) = consulting(w);
+        w.network = crate::losing(|from, message| {
+            from == 3 || (from == 0 && message.headers().to().uri.contains("5073"))
+        });
+        let to = Target::Party { call_id: second.clone(), side: Side::Callee, uri: None };
+        let mut request = transfer(&first, Side::Caller, to, Mode::Refer);
+        request.timeout = Some(Duration::from_secs(3));
+        let command = w.transfer(request);
+        w.run_for(Duration::from_secs(5));
+        assert!(w.done[&command].is_err());
+        w.network = latency(0);
+        w.run_for(Duration::from_secs(60));
+        go_on(w, &[&first, &second]);
+    });
 }
