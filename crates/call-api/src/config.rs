@@ -92,6 +92,8 @@ pub struct Sip {
     pub session_seconds: u32,
     /// What is done with a 3xx.
     pub redirects: Redirects,
+    /// Whether each phone that is called gets a Call-ID of our own.
+    pub hide_call_id: bool,
     /// The file of the users who may register; without it everybody may, on loopback only.
     pub users: Option<PathBuf>,
 }
@@ -205,6 +207,7 @@ impl Default for Sip {
             advertise: None,
             session_seconds: 1800,
             redirects: Redirects::default(),
+            hide_call_id: false,
             users: None,
         }
     }

@@ -45,6 +45,8 @@ pub struct Config {
     pub session_seconds: Option<u32>,
     /// Whether we call the addresses that a phone's 3xx names; else its caller is told them.
     pub follow_redirects: bool,
+    /// Whether each phone that we call gets a Call-ID of our own, instead of its caller's.
+    pub hide_call_id: bool,
     /// Who may register here. Without users everybody may if `open`, and else nobody.
     pub users: Option<Users>,
 }
@@ -60,6 +62,7 @@ impl Config {
             open: false,
             session_seconds: None,
             follow_redirects: true,
+            hide_call_id: false,
             users: None,
         }
     }
@@ -482,6 +485,17 @@ impl Engine {
         }
         if let Some(transfer) = call.transfer {
             self.on_transfer_call_gone(transfer, key);
+        }
+    }
+
+    /// The leg of a party has this Call-ID, by which the call is known as well.
+    pub(crate) fn bring_name(&mut self, key: CallKey, side: Side, call_id: Arc<str>) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let new = Some(call_id).filter(|call_id| *call_id != call.call_id);
+        let old = std::mem::replace(&mut call.party(side).call_id, new.clone());
+        old.inspect(|old| self.forget_name(old, key));
+        if let Some(new) = new {
+            self.by_call_id.entry(new).or_default().push(key);
         }
     }
 

@@ -82,7 +82,8 @@ pub enum Stage {
 pub struct Party {
     /// Its URI: as the network or a command gave it, unchecked.
     pub uri: Arc<str>,
-    /// The Call-ID of its dialog, where a transfer brought it from another call.
+    /// The Call-ID of its dialog, where that is not the call's: a transfer brought it from another one,
+    /// it picked up, or Call-IDs are hidden.
     pub call_id: Option<Arc<str>>,
     /// How far it got.
     pub reached: Reached,

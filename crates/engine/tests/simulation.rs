@@ -135,7 +135,8 @@ fn run(seed: u64) -> World {
         0 => World::with_users(seed, &[("alice", "secret"), ("bob", "hidden"), ("dora", "none")]),
         1 => {
             let session_seconds = Some(random.pick(&[90, 120, 1800]));
-            World::with_config(seed, Config { session_seconds, ..World::config() })
+            let hide_call_id = random.one_in(2);
+            World::with_config(seed, Config { session_seconds, hide_call_id, ..World::config() })
         }
         _ => World::new(seed),
     };

@@ -191,6 +191,13 @@ pub(super) const KEYS: &[Key] = &[
         },
     },
     Key {
+        path: "sip.hide_call_id",
+        doc: "Whether each phone that is called gets a Call-ID of its own, so that it does not see its caller's.",
+        expected: "true or false",
+        set: |config, value| value.parse().ok().map(|hide| config.sip.hide_call_id = hide),
+        show: |config| config.sip.hide_call_id.to_string(),
+    },
+    Key {
         path: "sip.users",
         doc: "A file of users whose phones may register and call, as `call-api user` writes it. Without it all may, on loopback only.",
         expected: "a path such as /etc/call-api/users.yml",

@@ -146,8 +146,8 @@ impl Engine {
     ) -> Result<Vec<LegId>, Failure> {
         let targets = self.targets(invite.uri)?;
         let breadth = breadth(invite, targets.len())?;
-        // Legs of one call share its Call-ID.
-        let mut call_id = invite.call_id.clone();
+        // Legs of one call share its Call-ID, and the phones of a party theirs.
+        let mut call_id = invite.call_id.clone().filter(|_| !self.config.hide_call_id);
         if targets.len() > 1 {
             call_id.get_or_insert_with(|| self.ua.ids().call_id().into());
         }

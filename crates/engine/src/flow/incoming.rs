@@ -112,8 +112,12 @@ impl Engine {
         for leg in &legs {
             self.set_role(*leg, key, Side::Callee);
         }
+        let call_id = legs.first().and_then(|leg| self.ua.call_id(*leg));
         if let Some(call) = self.calls.get_mut(&key) {
             call.fork = Fork::of(legs);
+        }
+        if let Some(call_id) = call_id {
+            self.bring_name(key, Side::Callee, call_id);
         }
     }
 

@@ -85,11 +85,10 @@ impl Engine {
     pub(crate) fn on_picked_up(&mut self, key: CallKey, leg: LegId) {
         let party = self.calling_party(leg);
         let Some(call) = self.calls.get_mut(&key) else { return };
-        let call_id = party.call_id.filter(|call_id| *call_id != call.call_id);
         let callee = call.party(Side::Callee);
-        *callee = Party { uri: party.uri, call_id: call_id.clone(), ..callee.clone() };
-        if let Some(call_id) = call_id {
-            self.by_call_id.entry(call_id).or_default().push(key);
+        *callee = Party { uri: party.uri, ..callee.clone() };
+        if let Some(call_id) = party.call_id {
+            self.bring_name(key, Side::Callee, call_id);
         }
         self.tell(key, Change::Transferred(Side::Callee));
     }

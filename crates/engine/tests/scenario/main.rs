@@ -9,6 +9,7 @@ mod call_hold_failures;
 mod call_hold_phones;
 mod end;
 mod fork;
+mod hidden_call_id;
 mod hold;
 mod incoming;
 mod incoming_failures;

@@ -58,13 +58,22 @@ impl Driver {
     pub(super) fn new(udp: Udp, settings: Settings, sink: Arc<dyn EventSink>) -> io::Result<Self> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
-        let Settings { advertise, next_hop, session_seconds, redirects, users } = settings;
+        let Settings { advertise, next_hop, session_seconds, redirects, hide_call_id, users } =
+            settings;
         // Whoever can reach a loopback address may use this machine anyway.
         let open = udp.local().ip().is_loopback() && users.is_none();
         let address = udp.local();
         let follow_redirects = redirects == Redirects::Follow;
-        let config =
-            Config { address, advertise, next_hop, open, session_seconds, follow_redirects, users };
+        let config = Config {
+            address,
+            advertise,
+            next_hop,
+            open,
+            session_seconds,
+            follow_redirects,
+            hide_call_id,
+            users,
+        };
         Ok(Self {
             engine: Engine::new(config, seed),
             udp,

@@ -42,6 +42,8 @@ pub struct Settings {
     pub session_seconds: Option<u32>,
     /// What is done with a 3xx.
     pub redirects: Redirects,
+    /// Whether each phone that is called gets a Call-ID of our own.
+    pub hide_call_id: bool,
     /// Who may register and call. Without users everybody may, on loopback only.
     pub users: Option<engine::Users>,
 }
@@ -58,6 +60,7 @@ impl Settings {
             next_hop: sip.uri.as_ref().map(ToString::to_string),
             session_seconds: Some(sip.session_seconds).filter(|seconds| *seconds > 0),
             redirects: sip.redirects,
+            hide_call_id: sip.hide_call_id,
             users: sip.users.as_deref().map(users::load).transpose()?,
         })
     }

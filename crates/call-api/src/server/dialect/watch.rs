@@ -150,7 +150,7 @@ struct LegShown<'a> {
     /// Left out when a phone gave no SIP URI.
     #[serde(skip_serializing_if = "Option::is_none")]
     uri: Option<&'a SipUri>,
-    /// Where a transfer brought it from a call with another Call-ID.
+    /// Where its own is another one: a transfer or pickup brought it, or `sip.hide_call_id` is set.
     #[serde(skip_serializing_if = "Option::is_none")]
     callid: Option<&'a CallId>,
     /// How far it got.

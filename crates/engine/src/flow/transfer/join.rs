@@ -232,7 +232,9 @@ impl Engine {
         let (call_key, place, to) = (transfer.call, transfer.side.other(), transfer.to.clone());
         let mut rest = Vec::new();
         let party = match to {
-            To::Uri(uri) => Party::new(&uri, Reached::Answered),
+            To::Uri(uri) => {
+                Party { call_id: self.ua.call_id(target), ..Party::new(&uri, Reached::Answered) }
+            }
             To::Caller => self.calling_party(target),
             To::Party { call, side, uri } => {
                 let Some(other) = self.calls.get_mut(&call) else { return };
