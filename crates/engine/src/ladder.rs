@@ -57,9 +57,12 @@ impl Ladder {
 
     /// A message from one lane to another; `lost` if it never arrived.
     pub fn message(&mut self, at: Duration, from: usize, to: usize, datagram: &[u8], lost: bool) {
-        let label = self.label(datagram);
+        let mut label = self.label(datagram);
         let (left, right) = (from.min(to), from.max(to));
         let width = ((right - left) * LANE).saturating_sub(5);
+        if label.chars().count() > width {
+            label = label.chars().take(width.saturating_sub(1)).chain(['…']).collect();
+        }
         let mut arrow = format!("{label:-^width$.width$}");
         arrow = match (from < to, lost) {
             (true, false) => format!("--{arrow}->"),

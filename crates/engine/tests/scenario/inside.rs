@@ -134,7 +134,7 @@ fn a_digit_before_there_is_another_party_is_refused() {
         expect![[r#"
             ms     client                                call-api                          caller                           callee
             1000                                             |<-------------INFO--------------|                                |
-            1000                                             |--480 Temporarily Unavailable ->|                                |
+            1000                                             |--480 Temporarily Unavailable…->|                                |
             10000  < Error: caller: 408 Request Timeout      |                                |                                |
             10000  < Ended                                   |                                |                                |
             10000                                            |--------------BYE-------------->|                                |
@@ -186,12 +186,12 @@ fn a_phone_that_knows_nothing_of_the_call_a_digit_is_for_ends_it() {
             1000                                             |<-------------INFO--------------|                                |
             1000                                             |------------------------------INFO------------------------------>|
             1000                                             |<---------------------481 No Such Call INFO----------------------|
-            1000                                             |--481 Call/Transaction Does No->|                                |
+            1000                                             |--481 Call/Transaction Does N…->|                                |
             1000                                             |-------------------------------BYE------------------------------>|
             1000                                             |--------------BYE-------------->|                                |
             1000                                             |<-------------BYE---------------|                                |
             1000                                             |<--------------------------200 OK BYE----------------------------|
-            1000                                             |<-481 Call/Transaction Does No--|                                |
+            1000                                             |<-481 Call/Transaction Does N…--|                                |
             1000                                             |-----------200 OK BYE---------->|                                |
         "#]],
     );
@@ -271,7 +271,7 @@ fn a_digit_while_the_callee_rings_does_not_cost_the_phone_its_dialog() {
         expect![[r#"
             ms     client                                call-api                          caller                           callee
             1000                                             |<-------------INFO--------------|                                |
-            1000                                             |--480 Temporarily Unavailable ->|                                |
+            1000                                             |--480 Temporarily Unavailable…->|                                |
             3000                                             |<------------------------200 OK (answer)-------------------------|
             3000                                             |---------INVITE (offer)-------->|                                |
             3000                                             |<----------100 Trying-----------|                                |

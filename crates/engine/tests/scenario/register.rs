@@ -166,7 +166,7 @@ fn a_stranger_is_asked_for_a_password_and_a_registered_phone_is_not() {
         0                                                |-------------------------200 OK REGISTER------------------------>|
         1000                                             |<--------INVITE (offer)---------|                                |
         1000                                             |-----------100 Trying---------->|                                |
-        1000                                             |--407 Proxy Authentication Req->|                                |
+        1000                                             |--407 Proxy Authentication Re…->|                                |
         1000                                             |<-------------ACK---------------|                                |
         1000                                             |<--------INVITE (offer)---------|                                |
         1000                                             |-----------100 Trying---------->|                                |

@@ -36,7 +36,7 @@ fn each_hop_acknowledges_for_itself() {
             0                                                |<------------PRACK--------------|                                |
             0                                                |------------------------------PRACK----------------------------->|
             0                                                |----------200 OK PRACK--------->|                                |
-            0                                                |--183 Session Progress (answer->|                                |
+            0                                                |--183 Session Progress (answe…->|                                |
             0                                                |<-------------------------200 OK PRACK---------------------------|
             0                                                |<------------PRACK--------------|                                |
             0                                                |----------200 OK PRACK--------->|                                |
@@ -362,7 +362,7 @@ fn a_call_is_put_on_hold_and_taken_back_before_it_is_answered() {
             1000                                             |<---UPDATE (offer sendonly)-----|                                |
             1000                                             |---------------------UPDATE (offer sendonly)-------------------->|
             1000                                             |<----------------200 OK UPDATE (answer recvonly)-----------------|
-            1000                                             |--200 OK UPDATE (answer recvon->|                                |
+            1000                                             |--200 OK UPDATE (answer recvo…->|                                |
             2000                                             |<------------------------UPDATE (offer)--------------------------|
             2000                                             |---------UPDATE (offer)-------->|                                |
             2000                                             |<----200 OK UPDATE (answer)-----|                                |

@@ -325,7 +325,7 @@ fn the_callees_address_is_unknown() {
             0      < Ended                                   |                                |                                |
             0                                                |--------------BYE-------------->|                                |
             0                                                |<-------------ACK---------------|                                |
-            0                                                |<-NOTIFY (503 Service Unavaila--|                                |
+            0                                                |<-NOTIFY (503 Service Unavail…--|                                |
             0                                                |<----------200 OK BYE-----------|                                |
             0                                                |---------200 OK NOTIFY--------->|                                |
         "#]],
@@ -374,7 +374,7 @@ fn the_callee_is_redirected() {
             1000   < Ended                                   |                                |                                |
             1000                                             |--------------BYE-------------->|                                |
             1000                                             |<-------------ACK---------------|                                |
-            1000                                             |<-NOTIFY (480 Temporarily Unav--|                                |
+            1000                                             |<-NOTIFY (480 Temporarily Una…--|                                |
             1000                                             |<----------200 OK BYE-----------|                                |
             1000                                             |---------200 OK NOTIFY--------->|                                |
         "#]],

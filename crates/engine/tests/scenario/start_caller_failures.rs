@@ -293,10 +293,10 @@ fn the_caller_answers_so_late_that_its_invite_is_forgotten() {
             32000  < Ended                                   |                                |                                |
             32500                                            |<---200 OK (answer inactive)----|                                |
             33000                                            |<-------------BYE---------------|                                |
-            33000                                            |--481 Call/Transaction Does No->|                                |
+            33000                                            |--481 Call/Transaction Does N…->|                                |
             41000                                            |--------------ACK-------------->|                                |
             41000                                            |--------------BYE-------------->|                                |
-            41000                                            |<-481 Call/Transaction Does No--|                                |
+            41000                                            |<-481 Call/Transaction Does N…--|                                |
         "#]],
     );
     assert_eq!(failure(&world), (Side::Caller, TimedOut, 408));
@@ -323,7 +323,7 @@ fn the_caller_hangs_up_as_soon_as_it_has_answered() {
             100    < CALL_ANSWER caller                      |                                |                                |
             100                                              |-------------REFER------------->|                                |
             150                                              |<-------------BYE---------------|                                |
-            150                                              |<-481 Call/Transaction Does No--|                                |
+            150                                              |<-481 Call/Transaction Does N…--|                                |
             200                                              |-----------200 OK BYE---------->|                                |
             200    < Error: caller: 487 Request Terminated   |                                |                                |
             200    < Ended                                   |                                |                                |

@@ -221,7 +221,7 @@ fn the_caller_hangs_up_before_its_phone_answers_the_refer() {
             100    < CALL_ANSWER caller                      |                                |                                |
             100                                              |-------------REFER------------->|                                |
             150                                              |<-------------BYE---------------|                                |
-            150                                              |<-481 Call/Transaction Does No--|                                |
+            150                                              |<-481 Call/Transaction Does N…--|                                |
             200                                              |-----------200 OK BYE---------->|                                |
             200    < Error: caller: 487 Request Terminated   |                                |                                |
             200    < Ended                                   |                                |                                |

@@ -26,6 +26,20 @@ fn a_call_end_during_a_start_is_rfc_3261_9_and_15() {
 }
 
 #[test]
+fn a_call_end_during_a_bridged_start_is_rfc_3261_9_and_15() {
+    let world = play(|w| {
+        w.phones[CALLEE].behaviour.answer = engine::phone::Answer::Never;
+        w.start(Mode::Bridge);
+        w.run_until(2000);
+        let call = w.call_id_of(Step::CallStarted);
+        w.draw_from_here();
+        w.end(&call);
+    });
+    let file = expect_file!["../../../../../docs/flows/call_end_start_bridge.txt"];
+    page::check(&world, START_BRIDGE, figures::RFC_3261_9_15, RFC_3261_9_15_START_BRIDGE, &file);
+}
+
+#[test]
 fn a_call_end_during_a_hold_is_rfc_3261_15() {
     let world = play(|w| {
         let call = crate::call_hold::established(w);
@@ -49,6 +63,21 @@ fn a_call_end_during_a_transfer_is_rfc_3261_9_and_15() {
     });
     let file = expect_file!["../../../../../docs/flows/call_end_transfer.txt"];
     page::check(&world, TRANSFER, figures::RFC_3261_9_15, RFC_3261_9_15_TRANSFER, &file);
+}
+
+#[test]
+fn a_call_end_during_a_transfer_by_refer_is_rfc_3261_9_and_15() {
+    let world = play(|w| {
+        let call = established(w);
+        w.phones[OTHER].behaviour.answer = engine::phone::Answer::Never;
+        w.blind(&call, Side::Callee, OTHER, Mode::Refer);
+        w.run_until(2000);
+        w.draw_from_here();
+        w.end(&call);
+        w.run_until(3000);
+    });
+    let file = expect_file!["../../../../../docs/flows/call_end_transfer_refer.txt"];
+    page::check(&world, BY_REFER, figures::RFC_3261_9_15, RFC_3261_9_15_BY_REFER, &file);
 }
 
 #[test]
@@ -118,6 +147,21 @@ const RFC_3261_9_15_START: &[Row] = &[
     },
 ];
 
+const START_BRIDGE: &str = "\
+CallEnd during a CallStart by bridge (RFC 3261 §9, §15)
+=======================================================
+
+The caller has answered and the callee's phone rings. What is before is left out; click_to_dial_bridge.txt has it.";
+
+const RFC_3261_9_15_START_BRIDGE: &[Row] = &[
+    Row { rfc: &[1], ours: &[1], why: "To the caller, who is alone in the call." },
+    Row { rfc: &[2], ours: &[3], why: "" },
+    Row { rfc: &[3], ours: &[2], why: "At once: the parties do not wait for each other." },
+    Row { rfc: &[4], ours: &[4], why: "" },
+    Row { rfc: &[5], ours: &[5], why: "" },
+    Row { rfc: &[6], ours: &[6], why: "Ended, of the CallEnd." },
+];
+
 const HOLD: &str = "\
 CallEnd during a CallHold (RFC 3261 §15.1)
 ==========================================
@@ -152,6 +196,32 @@ const RFC_3261_9_15_TRANSFER: &[Row] = &[
     Row {
         rfc: &[6],
         ours: &[11],
+        why: "The CallEnd has ended when the last INVITE has its answer.",
+    },
+];
+
+const BY_REFER: &str = "\
+CallEnd during a transfer by REFER (RFC 3261 §9, §15)
+=====================================================
+
+The callee's phone has taken the REFER and placed its call, and the target's rings. What is before is left out;
+blind_transfer.txt has it.";
+
+const RFC_3261_9_15_BY_REFER: &[Row] = &[
+    Row { rfc: &[1], ours: &[1, 2], why: "To both parties at once." },
+    Row { rfc: &[2], ours: &[5, 6], why: "" },
+    Row {
+        rfc: &[],
+        ours: &[3, 7],
+        why: "The INVITE of the phone that goes is unanswered and gets its final answer. With the dialog, the REFER's subscription \
+              has ended: there is no NOTIFY (RFC 5057 §5.1).",
+    },
+    Row { rfc: &[3], ours: &[4], why: "Without waiting for the answers to the BYEs." },
+    Row { rfc: &[4], ours: &[8], why: "" },
+    Row { rfc: &[5], ours: &[9], why: "" },
+    Row {
+        rfc: &[6],
+        ours: &[10],
         why: "The CallEnd has ended when the last INVITE has its answer.",
     },
 ];
