@@ -12,7 +12,7 @@ use sip::{Message, Method, Name};
 use crate::register::refused_with;
 use crate::transfer_blind::{calls, established};
 use crate::transfer_by_phone::ENGINE;
-use crate::world::{CALLEE, CALLER, OTHER, World, address};
+use crate::world::{CALLEE, CALLER, Network, OTHER, World, address};
 use crate::{check, play};
 
 #[test]
@@ -193,9 +193,7 @@ fn a_call_that_was_picked_up_is_known_by_the_new_call_id_too() {
 #[test]
 fn a_phone_that_answers_meanwhile_has_the_call() {
     play(|w| {
-        w.network = crate::delaying(400, |from, message| {
-            from == 3 && crate::is_response(message, 200, Method::Invite)
-        });
+        w.network = slow_to_answer();
         w.phones[CALLEE].behaviour.answer = Answer::After(Duration::from_millis(1200));
         let callee = w.phones[CALLEE].uri();
         w.dial(CALLER, &callee);
@@ -236,9 +234,7 @@ fn a_pickup_that_fails_leaves_the_other_phone_ringing() {
 #[test]
 fn who_picks_up_when_the_other_phone_refuses_has_the_call() {
     play(|w| {
-        w.network = crate::delaying(400, |from, message| {
-            from == 3 && crate::is_response(message, 200, Method::Invite)
-        });
+        w.network = slow_to_answer();
         w.phones[CALLEE].behaviour.answer = Answer::Refuse(486, Duration::from_millis(1200));
         let callee = w.phones[CALLEE].uri();
         w.dial(CALLER, &callee);
@@ -253,9 +249,7 @@ fn who_picks_up_when_the_other_phone_refuses_has_the_call() {
 #[test]
 fn a_caller_that_gives_up_ends_the_pickup() {
     play(|w| {
-        w.network = crate::delaying(400, |from, message| {
-            from == 3 && crate::is_response(message, 200, Method::Invite)
-        });
+        w.network = slow_to_answer();
         ringing(w);
         pick_up(w, OTHER, CALLEE);
         w.run_for(Duration::from_millis(200));
@@ -268,9 +262,7 @@ fn a_caller_that_gives_up_ends_the_pickup() {
 #[test]
 fn one_picks_up_at_a_time() {
     let world = play(|w| {
-        w.network = crate::delaying(400, |from, message| {
-            from == 3 && crate::is_response(message, 200, Method::Invite)
-        });
+        w.network = slow_to_answer();
         ringing(w);
         pick_up(w, OTHER, CALLEE);
         w.run_for(Duration::from_millis(200));
@@ -319,6 +311,13 @@ fn what_cannot_be_picked_up_is_refused() {
         assert!(w.done[&start].is_err());
     });
     assert_eq!(refused_with(&world, OTHER), Some(603), "no call yet");
+}
+
+/// A network in which what the third phone answers takes 400 ms: so long a pickup is under way.
+fn slow_to_answer() -> Network {
+    crate::delaying(400, |from, message| {
+        from == 3 && crate::is_response(message, 200, Method::Invite)
+    })
 }
 
 /// Lets the caller's phone call the callee's, which rings.
