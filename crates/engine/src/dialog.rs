@@ -119,11 +119,6 @@ impl Dialog {
         *self.call_id == *request.call_id() && self.remote_tag.as_deref() == request.from_tag()
     }
 
-    /// Whether the peer's tag is this one.
-    pub(crate) fn is_with(&self, tag: &str) -> bool {
-        self.remote_tag.as_deref() == Some(tag)
-    }
-
     /// Counts a request of the peer. False when it comes out of order (§12.2.2).
     pub(crate) fn accept_seq(&mut self, number: u32) -> bool {
         let in_order = self.remote_seq.is_none_or(|last| last < number);

@@ -85,7 +85,11 @@ impl Fork {
 
     /// Somebody picks up. False when somebody else does.
     pub(crate) fn pick_up(&mut self, pickup: Pickup) -> bool {
-        self.pickup.is_none() && self.pickup.replace(Box::new(pickup)).is_none()
+        let is_free = self.pickup.is_none();
+        if is_free {
+            self.pickup = Some(Box::new(pickup));
+        }
+        is_free
     }
 
     /// What whoever picked up has from us, if this is it, and is through.

@@ -15,7 +15,7 @@ pub enum Replaced {
     Confirmed,
     /// We called, and its phone rings.
     Ringing,
-    /// We have not answered its INVITE, or it is being closed: nobody takes its place.
+    /// We have not answered its INVITE, or have hung up: nobody takes its place.
     Other,
 }
 
@@ -42,15 +42,18 @@ impl UserAgent {
     /// The leg whose dialog a Replaces header of a request to us names, and where that stands.
     pub fn replaced(&self, replaces: &Replaces<'_>) -> Option<(LegId, Replaced)> {
         let id = Tag::parse(replaces.to_tag)?;
-        let Leg { dialog, state, .. } = &**self.legs.get(&id)?;
-        let (is_peer, stage) = match state {
-            State::Inviting { tags, .. } => {
-                (tags.iter().any(|tag| **tag == *replaces.from_tag), Replaced::Ringing)
+        let Leg { dialog, state, released, .. } = &**self.legs.get(&id)?;
+        let is_peer = match state {
+            State::Inviting { tags, .. } => tags.iter().any(|tag| **tag == *replaces.from_tag),
+            State::Invited { .. } | State::Established | State::Closing => {
+                dialog.remote_tag.as_deref() == Some(replaces.from_tag)
             }
-            State::Established => (dialog.is_with(replaces.from_tag), Replaced::Confirmed),
-            State::Invited { .. } | State::Closing => {
-                (dialog.is_with(replaces.from_tag), Replaced::Other)
-            }
+        };
+        let stage = match state {
+            State::Inviting { .. } | State::Established if *released => Replaced::Other,
+            State::Inviting { .. } => Replaced::Ringing,
+            State::Established => Replaced::Confirmed,
+            State::Invited { .. } | State::Closing => Replaced::Other,
         };
         (is_peer && *dialog.call_id == *replaces.call_id).then_some((id, stage))
     }

@@ -260,6 +260,27 @@ fn a_caller_that_gives_up_ends_the_pickup() {
 }
 
 #[test]
+fn a_call_that_is_being_ended_is_not_picked_up() {
+    for mode in [Mode::Refer, Mode::Bridge] {
+        let world = play(|w| {
+            w.phones[CALLEE].behaviour.answer = Answer::Never;
+            w.start(mode);
+            w.run_until(1000);
+            let call = w.call_id_of(Step::CallStarted);
+            // bob's phone rings until it has the CANCEL.
+            w.network = crate::delaying(400, |from, message| {
+                from == 0 && crate::is_request(message, Method::Cancel)
+            });
+            w.end(&call);
+            pick_up(w, OTHER, CALLEE);
+            w.run_until(5000);
+            assert_eq!(calls(w), [0, 0, 0], "{}", w.ladder);
+        });
+        assert_eq!(refused_with(&world, OTHER), Some(481), "{mode:?}");
+    }
+}
+
+#[test]
 fn one_picks_up_at_a_time() {
     let world = play(|w| {
         w.network = slow_to_answer();
