@@ -58,7 +58,7 @@ impl Engine {
             Destination::Place(Place::Party(key, side)) => {
                 return self.take_place(now, caller, key, side);
             }
-            Destination::Place(Place::Ringing(leg)) => return self.pick_up(now, caller, leg),
+            Destination::Place(Place::Ringing(role)) => return self.pick_up(now, caller, role),
             Destination::Asked(errand, way) => (Some(errand), way),
             Destination::Uri(uri, headers) => (
                 None,

@@ -30,8 +30,7 @@ use crate::watch::{Change, Party};
 
 impl Engine {
     /// Somebody calls to take the place of a phone that rings.
-    pub(crate) fn pick_up(&mut self, now: Instant, caller: LegId, ringing: LegId) {
-        let Some(role) = self.roles.get(&ringing).copied() else { return };
+    pub(crate) fn pick_up(&mut self, now: Instant, caller: LegId, role: Role) {
         if let Err(status) = self.begin_pickup(now, caller, role) {
             self.ua.reject(now, caller, status);
         }

@@ -34,8 +34,8 @@ use crate::ua::{LegId, Replaced};
 pub(crate) enum Place {
     /// That of a party of a call that stands.
     Party(CallKey, Side),
-    /// That of a phone which rings.
-    Ringing(LegId),
+    /// That of a phone which rings, in this role.
+    Ringing(Role),
 }
 
 /// What a Refer-To asks for.
@@ -134,14 +134,14 @@ impl Engine {
         let Some((leg, stage)) = self.ua.replaced(&replaces) else {
             return if is_for_us { Err(481.into()) } else { Ok(None) };
         };
-        match (stage, self.roles.get(&leg)) {
-            (Replaced::Ringing, Some(Role::Party(..) | Role::Transfer(_))) => {
-                Ok(Some(Place::Ringing(leg)))
+        match (stage, self.roles.get(&leg).copied()) {
+            (Replaced::Ringing, Some(role @ (Role::Party(..) | Role::Transfer(_)))) => {
+                Ok(Some(Place::Ringing(role)))
             }
             (Replaced::Confirmed, Some(Role::Party(..))) if replaces.early_only => Err(486.into()),
             (Replaced::Confirmed, Some(Role::Party(key, side))) => {
-                match self.calls.get(key).map(|call| call.is_standing()) {
-                    Some(Ok(())) => Ok(Some(Place::Party(*key, *side))),
+                match self.calls.get(&key).map(|call| call.is_standing()) {
+                    Some(Ok(())) => Ok(Some(Place::Party(key, side))),
                     Some(Err(_)) => Err(491.into()),
                     None => Err(481.into()),
                 }
