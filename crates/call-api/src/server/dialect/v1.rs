@@ -109,10 +109,7 @@ fn event_params<'a>(
         callid: event.callid.as_ref(),
         leg: event.leg,
         uri: event.uri.as_ref(),
-        sip_code: match event.kind {
-            EventKind::TransferProgress { sip_code } => Some(sip_code),
-            _ => None,
-        },
+        sip_code: event.kind.sip_code(),
         params: match &event.kind {
             EventKind::Reply { params } => Some(params),
             _ => None,

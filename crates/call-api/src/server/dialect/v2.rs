@@ -145,10 +145,7 @@ pub(super) fn body(command: &CommandRecord, notice: &Notice, time: SystemTime) -
                 callid: happened.callid.as_ref(),
                 leg: happened.leg,
                 uri: happened.uri.as_ref(),
-                sip_code: match happened.kind {
-                    EventKind::TransferProgress { sip_code } => Some(sip_code),
-                    _ => None,
-                },
+                sip_code: happened.kind.sip_code(),
                 ..bare
             }
         }
@@ -203,10 +200,9 @@ fn name(subject: &Subject, event: &Event) -> Option<EventName> {
 
 fn data<'a>(subject: &'a Subject, name: EventName, event: &'a Event) -> Option<Data<'a>> {
     let extra = match event.kind {
-        EventKind::TransferProgress { sip_code } => Some(sip_code),
         EventKind::Ringing => Some(180),
         EventKind::EarlyMedia => Some(183),
-        _ => None,
+        _ => event.kind.sip_code(),
     };
     let (callid, extra) = (event.callid.as_ref(), extra.map(status_line));
     let details = match (subject, name) {
