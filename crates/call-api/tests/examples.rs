@@ -11,7 +11,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use call_api::api::{Command, CommandError, Done, Subject};
+use call_api::api::{Command, CommandError, Done};
 use call_api::backend::embedded::translate;
 use call_api::backend::fake::Fake;
 use call_api::backend::{Backend, Outcome, Progress};
@@ -56,7 +56,6 @@ impl Backend for Lab {
 }
 
 fn run(world: &mut World, command: Command, progress: &Progress) -> Result<Done, CommandError> {
-    let subject = Subject::of(&command);
     let reported = world.events.len();
     match command {
         Command::CallStart(start) => world.start_with(translate::start(start)),
@@ -73,7 +72,7 @@ fn run(world: &mut World, command: Command, progress: &Progress) -> Result<Done,
     for event in &world.events[reported..] {
         match event {
             engine::Event::Progress(_, step) => {
-                progress.report(translate::progress(step, &subject));
+                progress.report(translate::progress(step));
             }
             engine::Event::Done(_, result) => return translate::outcome(result.clone()),
             engine::Event::Call(_) | engine::Event::Registration { .. } => {}

@@ -122,7 +122,7 @@ impl Commands {
         let slot = || self.slot(principal, now, &invocation.command, place);
         let record = |cmd_id| {
             let (owner, subject) = (principal.owner(), Subject::of(&invocation.command));
-            Arc::new(CommandRecord { owner, cmd_id, subject })
+            Arc::new(CommandRecord::new(owner, cmd_id, subject))
         };
         let Some(cmd_id) = &invocation.cmd_id else {
             let (slot, command) = (slot()?, record(CommandId::random()));

@@ -68,8 +68,8 @@ async fn transfers_say_when_they_have_succeeded() {
             > {"jsonrpc":"2.0","id":"2","method":"CallAttendedTransfer","params":{"callidA":"x","legA":"callee","callidB":"y","legB":"caller"}}
             < {"jsonrpc":"2.0","id":"2","result":{"cmd_id":"cmd-2","event":"Started","status":"Started"}}
             < {"jsonrpc":"2.0","method":"CallAttendedTransfer","params":{"cmd_id":"cmd-2","event":"Transferring","callid":"x","leg":"callee","time":"T"}}
-            < {"jsonrpc":"2.0","method":"CallAttendedTransfer","params":{"cmd_id":"cmd-2","data":{"callid":"x"},"event":"TransferStart","callid":"x","leg":"caller","time":"T"}}
-            < {"jsonrpc":"2.0","method":"CallAttendedTransfer","params":{"cmd_id":"cmd-2","data":{"callid":"x"},"event":"TransferSuccessful","callid":"x","time":"T"}}
+            < {"jsonrpc":"2.0","method":"CallAttendedTransfer","params":{"cmd_id":"cmd-2","data":{"callid":"x","destination":"sip:other@fake"},"event":"TransferStart","callid":"x","leg":"caller","uri":"sip:other@fake","time":"T"}}
+            < {"jsonrpc":"2.0","method":"CallAttendedTransfer","params":{"cmd_id":"cmd-2","data":{"callid":"x","destination":"sip:other@fake"},"event":"TransferSuccessful","callid":"x","uri":"sip:other@fake","time":"T"}}
             < {"jsonrpc":"2.0","method":"CallAttendedTransfer","params":{"cmd_id":"cmd-2","event":"Ended","callid":"x","time":"T"}}
         "#]],
     )

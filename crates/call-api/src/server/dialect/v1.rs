@@ -27,7 +27,8 @@ pub(in crate::server) struct EventParams<'a> {
     /// The party it happened to.
     #[serde(skip_serializing_if = "Option::is_none")]
     leg: Option<Side>,
-    /// That party's URI, as far as the command named it.
+    /// That party's URI, as far as the command named it; of whom an attended transfer without `destination` leads to,
+    /// where it is called.
     #[serde(skip_serializing_if = "Option::is_none")]
     uri: Option<&'a SipUri>,
     /// `TRANSFER_PROGRESS` only: the status that the referred phone reported.
