@@ -66,6 +66,7 @@ fn run(world: &mut World, command: Command, progress: &Progress) -> Result<Done,
         Command::CallHold(hold) => world.change_hold(translate::hold(hold)),
         Command::CallUnHold(unhold) => world.change_hold(translate::unhold(unhold)),
         Command::CallEnd(end) => world.end(end.callid.as_str()),
+        Command::Mistaken(mistaken) => return Err(mistaken.into()),
         Command::Echo(_) => return Err(CommandError::Unsupported("no SIP".to_owned())),
     };
     world.run_for(Duration::from_secs(60));

@@ -110,6 +110,7 @@ impl Backend for Fake {
                     Err(CommandError::no_such_call())
                 }
                 Command::CallEnd(_) => Ok(Done::default()),
+                Command::Mistaken(mistaken) => Err(mistaken.into()),
                 Command::Echo(echo) => {
                     progress.report(Event::new(EventKind::Reply { params: echo.params }));
                     Ok(Done::default())

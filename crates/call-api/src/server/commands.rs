@@ -187,7 +187,8 @@ impl Commands {
             | Command::CallHold(_)
             | Command::CallUnHold(_)
             | Command::CallEnd(_)
-            | Command::Echo(_) => Phase::Ending,
+            | Command::Echo(_)
+            | Command::Mistaken(_) => Phase::Ending,
         };
         if *self.phase.borrow() >= refused_from {
             return Err(RequestError::new(ErrorKind::Draining, "the server is shutting down"));

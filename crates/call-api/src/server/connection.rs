@@ -347,7 +347,8 @@ fn transferred(command: &CommandRecord, done: &Done) -> Option<Event> {
         | Subject::CallHold
         | Subject::CallUnHold
         | Subject::CallEnd
-        | Subject::Echo => None,
+        | Subject::Echo
+        | Subject::Mistaken { .. } => None,
     }
 }
 

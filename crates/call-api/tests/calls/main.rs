@@ -52,6 +52,7 @@ impl Backend for Lab {
                 Command::CallHold(hold) => world.change_hold(translate::hold(hold)),
                 Command::CallUnHold(unhold) => world.change_hold(translate::unhold(unhold)),
                 Command::CallEnd(end) => world.end(end.callid.as_str()),
+                Command::Mistaken(mistaken) => return Err(mistaken.into()),
                 Command::Echo(_) => {
                     return Err(CommandError::Unsupported("not in this lab".to_owned()));
                 }

@@ -132,8 +132,8 @@ impl Driver {
             Command::CallEnd(end) => {
                 self.engine.end(now(), id, end.callid.as_str(), end.timeout);
             }
-            // It never gets here: it needs no engine.
-            Command::Echo(_) => drop(self.running.remove(&id)),
+            // They never get here: they need no engine.
+            Command::Echo(_) | Command::Mistaken(_) => drop(self.running.remove(&id)),
         }
     }
 

@@ -15,7 +15,7 @@ use super::failure::Failure;
 use super::time::rfc3339;
 use crate::api::error::status_line;
 use crate::api::{
-    CallId, CommandError, CommandId, Event, EventKind, Origin, Side, SipUri, Subject,
+    CallId, CommandError, CommandId, Event, EventKind, Mistake, Origin, Side, SipUri, Subject,
 };
 use crate::server::journal::{CommandRecord, Notice, Told};
 
@@ -163,7 +163,7 @@ pub(super) fn body(command: &CommandRecord, notice: &Notice, time: SystemTime) -
     Some(Body::of(method(subject), &params))
 }
 
-fn method(subject: &Subject) -> &'static str {
+fn method(subject: &Subject) -> &str {
     match subject {
         Subject::CallStart { .. } => "CallStart",
         Subject::CallBlindTransfer { .. } => "CallBlindTransfer",
@@ -172,6 +172,8 @@ fn method(subject: &Subject) -> &'static str {
         Subject::CallUnHold => "CallUnhold",
         Subject::CallEnd => "CallEnd",
         Subject::Echo => "Echo",
+        Subject::Mistaken { method } if method == "CallUnHold" => "CallUnhold",
+        Subject::Mistaken { method } => method,
     }
 }
 
@@ -224,7 +226,7 @@ fn data<'a>(command: &'a CommandRecord, name: EventName, event: &'a Event) -> Op
         (Subject::CallHold | Subject::CallUnHold, _) => {
             Details { leg: event.leg, ..Details::default() }
         }
-        (Subject::CallEnd | Subject::Echo, _) => Details::default(),
+        (Subject::CallEnd | Subject::Echo | Subject::Mistaken { .. }, _) => Details::default(),
     };
     match &event.kind {
         EventKind::Reply { params } => Some(Data::Sent(params)),
@@ -241,10 +243,13 @@ fn words(subject: &Subject, told: &Told, error: &CommandError) -> String {
         _ => status,
     };
     match error {
-        CommandError::NotFound(_) if *subject == Subject::CallEnd => {
-            "404 Requested Dialog not found".to_owned()
-        }
-        CommandError::NotFound(_) => "404 Dialog not found".to_owned(),
+        CommandError::NotFound(_) => no_such_call(subject),
+        CommandError::InvalidParams { mistake, .. } => match mistake {
+            Mistake::Missing(name) => format!("{name} not specified"),
+            Mistake::Uri => "400 Invalid ruri".to_owned(),
+            Mistake::CallId => no_such_call(subject),
+            Mistake::Side => "-32000 Server error".to_owned(),
+        },
         CommandError::InvalidState(why) => match why.as_str() {
             "already on hold" => "480 Both dialog legs are on hold".to_owned(),
             "not on hold" => "480 No dialog legs on hold".to_owned(),
@@ -270,4 +275,12 @@ fn words(subject: &Subject, told: &Told, error: &CommandError) -> String {
         | CommandError::RateLimited(_)
         | CommandError::Internal(_) => error.to_string(),
     }
+}
+
+fn no_such_call(subject: &Subject) -> String {
+    match method(subject) {
+        "CallEnd" => "404 Requested Dialog not found",
+        _ => "404 Dialog not found",
+    }
+    .to_owned()
 }
