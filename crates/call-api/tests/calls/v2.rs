@@ -1,14 +1,16 @@
 //! Dialect v2 on the embedded engine: what clients of the Go implementation read of calls that phones make,
-//! refuse or ignore.
+//! refuse or ignore, and of commands that the state of a call does not allow.
 
 use std::time::Duration;
 
 use call_api::server::dialect::Dialect;
 use engine::phone::{Answer, OnRefer};
+use engine::{HoldRequest, Mode, Side, Target, TransferRequest};
 use expect_test::{Expect, expect};
+use serde_json::Value;
 
 use crate::transfers::{consulting, talking, told};
-use crate::world::{CALLEE, CALLER, OTHER, World};
+use crate::world::{CALLEE, CALLER, OTHER, World, latency};
 use crate::{REFER, run, start};
 
 /// Places a call in a lab that was prepared so.
@@ -105,4 +107,147 @@ async fn an_attended_transfer_says_where_its_party_goes_that_no_client_named() {
         < {"jsonrpc":"2.0","method":"CallAttendedTransfer","params":{"cmd_id":"CMD","data":{"callid":"FIRST","destination":"sip:cindy@127.0.0.1:5073"},"event":"TransferSuccessful","callid":"FIRST","uri":"sip:cindy@127.0.0.1:5073","time":"T"}}
         < {"jsonrpc":"2.0","method":"CallAttendedTransfer","params":{"cmd_id":"CMD","event":"Ended","callid":"FIRST","time":"T"}}
     "#]]).await;
+}
+
+/// A method, its parameters, and how the calls are that they name.
+type Command<'a> = (&'a str, &'a str, fn(&mut World));
+
+/// What is said of a command that is refused for the state its call is in: in `data`, and in `error`.
+async fn refused(method: &str, params: &str, prepare: fn(&mut World), words: &str, why: &str) {
+    let text = told(Dialect::V2, method, params, prepare).await;
+    let messages: Vec<Value> =
+        text.lines().skip(1).map(|line| serde_json::from_str(&line[2..]).unwrap()).collect();
+    let events: Vec<_> = messages
+        .iter()
+        .map(|message| match &message["result"] {
+            Value::Null => message["params"]["event"].as_str().unwrap(),
+            started => started["event"].as_str().unwrap(),
+        })
+        .collect();
+    assert_eq!(events, ["Started", "Error", "Ended"], "{text}");
+    let error = &messages[1]["params"];
+    assert_eq!(
+        (error["data"].as_str(), error["error"]["message"].as_str()),
+        (Some(words), Some(why))
+    );
+}
+
+/// The words are those of the nearest case that was recorded: 404 in 25, 410 in 32, 480 in 31, 491 in 27. For a party
+/// that is to meet itself there was none.
+#[tokio::test]
+async fn what_the_state_of_a_call_does_not_allow_is_told_in_known_words() {
+    const BLIND: &str =
+        r#""callid":"FIRST","leg":"caller","destination":"sip:cindy@127.0.0.1:5073""#;
+    const ONE: &str = r#""callid":"FIRST""#;
+    const ITSELF: &str = r#""callidA":"FIRST","legA":"caller","callidB":"FIRST","legB":"callee""#;
+    const SAME: &str = r#""callidA":"FIRST","legA":"callee","callidB":"SECOND","legB":"caller""#;
+    const TWO: &str = r#""callidA":"FIRST","legA":"caller","callidB":"SECOND","legB":"callee""#;
+    const NO_CALL: &str = "no call with this Call-ID";
+    const ONE_CALL: &str = "a call cannot be transferred to itself";
+    const ONE_PHONE: &str = "the two parties are the same phone";
+    let refusals: [(&str, &str, &[Command]); 11] = [
+        (
+            "410 Dialog not ready",
+            "the call is not answered yet",
+            &[("CallBlindTransfer", BLIND, rings), ("CallHold", ONE, rings)],
+        ),
+        (
+            "491 Request Pending",
+            "a transfer is under way",
+            &[("CallBlindTransfer", BLIND, is_transferred), ("CallHold", ONE, is_transferred)],
+        ),
+        (
+            "491 Request Pending",
+            "another hold is under way",
+            &[
+                ("CallBlindTransfer", BLIND, is_held),
+                ("CallHold", ONE, is_held),
+                ("CallAttendedTransfer", TWO, one_of_two_is_held),
+            ],
+        ),
+        (
+            "404 Dialog not found",
+            "the call is being ended",
+            &[("CallBlindTransfer", BLIND, is_ended), ("CallUnhold", ONE, is_ended)],
+        ),
+        ("480 Both dialog legs are on hold", "already on hold", &[("CallHold", ONE, was_held)]),
+        ("480 No dialog legs on hold", "not on hold", &[("CallUnhold", ONE, talking)]),
+        ("404 Dialog not found", NO_CALL, &[("CallBlindTransfer", BLIND, is_over)]),
+        ("404 Requested Dialog not found", NO_CALL, &[("CallEnd", ONE, is_over)]),
+        ("404 Transfer dialog not found", NO_CALL, &[("CallAttendedTransfer", TWO, is_over)]),
+        (ONE_CALL, ONE_CALL, &[("CallAttendedTransfer", ITSELF, consulting)]),
+        (ONE_PHONE, ONE_PHONE, &[("CallAttendedTransfer", SAME, consulting)]),
+    ];
+    for (words, why, commands) in refusals {
+        for (method, params, prepare) in commands {
+            refused(method, params, *prepare, words, why).await;
+        }
+    }
+}
+
+/// A `CallStart` has a dialog with the caller, which is no call yet.
+#[tokio::test]
+async fn the_dialog_of_a_call_that_is_being_started_is_not_ready() {
+    fn starts(w: &mut World) {
+        w.phones[CALLEE].behaviour.answer = Answer::Never;
+        w.start(Mode::Refer);
+        w.run_for(Duration::from_secs(1));
+    }
+    let mut world = World::new(1);
+    starts(&mut world);
+    let helper = world.call_id_of(engine::Step::Answered);
+    let params = format!(r#""callid":"{helper}""#);
+    refused("CallHold", &params, starts, "410 Dialog not ready", "the call is being started").await;
+}
+
+fn rings(w: &mut World) {
+    w.phones[CALLEE].behaviour.answer = Answer::Never;
+    w.talk();
+}
+
+fn is_transferred(w: &mut World) {
+    talking(w);
+    let call_id = w.last_call_id().unwrap();
+    let to = Target::Uri(w.phones[OTHER].uri());
+    let side = Side::Callee;
+    let (mode, headers) = (Mode::Bridge, Vec::new());
+    w.transfer(TransferRequest { call_id, side, to, mode, headers, timeout: None });
+}
+
+fn is_held(w: &mut World) {
+    talking(w);
+    hold(w);
+}
+
+fn one_of_two_is_held(w: &mut World) {
+    consulting(w);
+    hold(w);
+}
+
+fn was_held(w: &mut World) {
+    talking(w);
+    hold(w);
+    w.run_for(Duration::from_secs(1));
+}
+
+/// Has the latest call held; its phones have not answered yet.
+fn hold(w: &mut World) {
+    w.network = latency(10);
+    let call_id = w.last_call_id().unwrap();
+    w.change_hold(HoldRequest { call_id, side: None, held: true, timeout: None });
+}
+
+fn is_ended(w: &mut World) {
+    talking(w);
+    w.network = latency(10);
+    let call_id = w.last_call_id().unwrap();
+    w.end(&call_id);
+}
+
+fn is_over(w: &mut World) {
+    consulting(w);
+    for phone in [CALLER, CALLEE, OTHER] {
+        w.hang_up(phone);
+    }
+    w.run_for(Duration::from_secs(1));
 }

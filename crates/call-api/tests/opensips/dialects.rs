@@ -214,6 +214,73 @@ async fn a_caller_who_does_not_go_to_the_callee_has_answered_all_the_same() {
     "#]]).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_the_state_of_a_call_does_not_allow_is_told_in_known_words() {
+    let transfer = (
+        "CallBlindTransfer",
+        r#""callid":"one","leg":"callee","destination":"sip:dora@127.0.0.1""#,
+    );
+    let world =
+        World { target: Phone::Refuses("486 Busy Here", Duration::ZERO), ..World::default() };
+    check(
+        world,
+        &[
+            (
+                "CallAttendedTransfer",
+                r#""callidA":"one","legA":"caller","callidB":"one","legB":"callee""#,
+            ),
+            (
+                "CallAttendedTransfer",
+                r#""callidA":"one","legA":"caller","callidB":"six","legB":"callee""#,
+            ),
+            ("CallUnhold", r#""callid":"one""#),
+            ("CallHold", r#""callid":"one""#),
+            ("CallHold", r#""callid":"one""#),
+            transfer,
+            transfer,
+        ],
+        expect![[r#"
+            > CallAttendedTransfer "callidA":"one","legA":"caller","callidB":"one","legB":"callee"
+            < {"id":1,"result":{"cmd_id":"cmd_id-1","event":"Started","status":"Started"}}
+            < {"method":"CallAttendedTransfer","params":{"cmd_id":"cmd_id-1","data":"the two calls are one","event":"Error","error":{"code":-32004,"message":"the two calls are one","data":{"kind":"invalid_state"}}}}
+            < {"method":"CallAttendedTransfer","params":{"cmd_id":"cmd_id-1","event":"Ended"}}
+            > CallAttendedTransfer "callidA":"one","legA":"caller","callidB":"six","legB":"callee"
+            < {"id":1,"result":{"cmd_id":"cmd_id-2","event":"Started","status":"Started"}}
+            < {"method":"CallAttendedTransfer","params":{"cmd_id":"cmd_id-2","data":"404 Transfer dialog not found","event":"Error","error":{"code":-32003,"message":"no call with this Call-ID","data":{"kind":"not_found"}}}}
+            < {"method":"CallAttendedTransfer","params":{"cmd_id":"cmd_id-2","event":"Ended"}}
+            > CallUnhold "callid":"one"
+            < {"id":1,"result":{"cmd_id":"cmd_id-3","event":"Started","status":"Started"}}
+            < {"method":"CallUnhold","params":{"cmd_id":"cmd_id-3","data":"480 No dialog legs on hold","event":"Error","error":{"code":-32004,"message":"not on hold","data":{"kind":"invalid_state"}}}}
+            < {"method":"CallUnhold","params":{"cmd_id":"cmd_id-3","event":"Ended"}}
+            > CallHold "callid":"one"
+            < {"id":1,"result":{"cmd_id":"cmd_id-4","event":"Started","status":"Started"}}
+            < {"method":"CallHold","params":{"cmd_id":"cmd_id-4","event":"CallHolding","callid":"one"}}
+            < {"method":"CallHold","params":{"cmd_id":"cmd_id-4","data":{"leg":"caller"},"event":"CallHoldStart","callid":"one","leg":"caller"}}
+            < {"method":"CallHold","params":{"cmd_id":"cmd_id-4","data":{"leg":"callee"},"event":"CallHoldStart","callid":"one","leg":"callee"}}
+            < {"method":"CallHold","params":{"cmd_id":"cmd_id-4","data":{"leg":"caller"},"event":"CallHoldSuccessful","callid":"one","leg":"caller"}}
+            < {"method":"CallHold","params":{"cmd_id":"cmd_id-4","data":{"leg":"callee"},"event":"CallHoldSuccessful","callid":"one","leg":"callee"}}
+            < {"method":"CallHold","params":{"cmd_id":"cmd_id-4","event":"Ended"}}
+            > CallHold "callid":"one"
+            < {"id":1,"result":{"cmd_id":"cmd_id-5","event":"Started","status":"Started"}}
+            < {"method":"CallHold","params":{"cmd_id":"cmd_id-5","data":"480 Both dialog legs are on hold","event":"Error","error":{"code":-32004,"message":"already on hold","data":{"kind":"invalid_state"}}}}
+            < {"method":"CallHold","params":{"cmd_id":"cmd_id-5","event":"Ended"}}
+            > CallBlindTransfer "callid":"one","leg":"callee","destination":"sip:dora@127.0.0.1"
+            < {"id":1,"result":{"cmd_id":"cmd_id-6","event":"Started","status":"Started"}}
+            < {"method":"CallBlindTransfer","params":{"cmd_id":"cmd_id-6","data":{"destination":"sip:dora@127.0.0.1"},"event":"Transferring","callid":"one","leg":"callee"}}
+            < {"method":"CallBlindTransfer","params":{"cmd_id":"cmd_id-6","data":{"callid":"new-of-one","destination":"sip:dora@127.0.0.1"},"event":"TransferStart","callid":"new-of-one","leg":"callee","uri":"sip:dora@127.0.0.1"}}
+            < {"method":"CallBlindTransfer","params":{"cmd_id":"cmd_id-6","data":{"callid":"new-of-one","destination":"sip:dora@127.0.0.1","extra":"100 Trying"},"event":"TransferPending","callid":"new-of-one","leg":"callee","sip_code":100}}
+            < {"method":"CallBlindTransfer","params":{"cmd_id":"cmd_id-6","data":{"callid":"new-of-one","destination":"sip:dora@127.0.0.1","extra":"180 Ringing"},"event":"TransferPending","callid":"new-of-one","leg":"callee","sip_code":180}}
+            < {"method":"CallBlindTransfer","params":{"cmd_id":"cmd_id-6","data":"486 Busy Here","event":"Error","error":{"code":-32020,"message":"target: 486 Busy Here","data":{"kind":"sip_failure","origin":"target","sip_code":486,"sip_reason":"Busy Here"}}}}
+            < {"method":"CallBlindTransfer","params":{"cmd_id":"cmd_id-6","event":"Ended"}}
+            > CallBlindTransfer "callid":"one","leg":"callee","destination":"sip:dora@127.0.0.1"
+            < {"id":1,"result":{"cmd_id":"cmd_id-7","event":"Started","status":"Started"}}
+            < {"method":"CallBlindTransfer","params":{"cmd_id":"cmd_id-7","data":"491 Request Pending","event":"Error","error":{"code":-32004,"message":"a call is transferred once in OpenSIPS, and this one was, or is being","data":{"kind":"invalid_state"}}}}
+            < {"method":"CallBlindTransfer","params":{"cmd_id":"cmd_id-7","event":"Ended"}}
+        "#]],
+    )
+    .await;
+}
+
 /// A message that the recorded client read.
 fn read(line: &Line) -> Option<Value> {
     (line.kind == "WS<").then(|| serde_json::from_str(&line.text).unwrap())

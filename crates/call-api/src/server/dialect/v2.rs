@@ -253,9 +253,10 @@ fn words(subject: &Subject, told: &Told, error: &CommandError) -> String {
         CommandError::InvalidState(why) => match why.as_str() {
             "already on hold" => "480 Both dialog legs are on hold".to_owned(),
             "not on hold" => "480 No dialog legs on hold".to_owned(),
-            "the call is not established" | "the call is not answered yet" => {
-                "410 Dialog not ready".to_owned()
-            }
+            "the call is not established"
+            | "the call is not answered yet"
+            | "the call is being started" => "410 Dialog not ready".to_owned(),
+            "the call is being ended" => no_such_call(subject),
             "a transfer is under way"
             | "another hold is under way"
             | "a call is transferred once in OpenSIPS, and this one was, or is being" => {
@@ -280,6 +281,7 @@ fn words(subject: &Subject, told: &Told, error: &CommandError) -> String {
 fn no_such_call(subject: &Subject) -> String {
     match method(subject) {
         "CallEnd" => "404 Requested Dialog not found",
+        "CallAttendedTransfer" => "404 Transfer dialog not found",
         _ => "404 Dialog not found",
     }
     .to_owned()
