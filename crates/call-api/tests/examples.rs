@@ -11,7 +11,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use call_api::api::{Command, CommandError, Done, Subject};
+use call_api::api::{Command, CommandError, Done};
 use call_api::backend::embedded::translate;
 use call_api::backend::fake::Fake;
 use call_api::backend::{Backend, Outcome, Progress};
@@ -56,7 +56,6 @@ impl Backend for Lab {
 }
 
 fn run(world: &mut World, command: Command, progress: &Progress) -> Result<Done, CommandError> {
-    let subject = Subject::of(&command);
     let reported = world.events.len();
     match command {
         Command::CallStart(start) => world.start_with(translate::start(start)),
@@ -67,13 +66,14 @@ fn run(world: &mut World, command: Command, progress: &Progress) -> Result<Done,
         Command::CallHold(hold) => world.change_hold(translate::hold(hold)),
         Command::CallUnHold(unhold) => world.change_hold(translate::unhold(unhold)),
         Command::CallEnd(end) => world.end(end.callid.as_str()),
+        Command::Mistaken(mistaken) => return Err(mistaken.into()),
         Command::Echo(_) => return Err(CommandError::Unsupported("no SIP".to_owned())),
     };
     world.run_for(Duration::from_secs(60));
     for event in &world.events[reported..] {
         match event {
             engine::Event::Progress(_, step) => {
-                progress.report(translate::progress(step, &subject));
+                progress.report(translate::progress(step));
             }
             engine::Event::Done(_, result) => return translate::outcome(result.clone()),
             engine::Event::Call(_) | engine::Event::Registration { .. } => {}

@@ -274,7 +274,16 @@ impl Engine {
         call_id: &Arc<str>,
         step: Step,
     ) {
-        let (command, provisional) = match errand.into() {
+        let errand = errand.into();
+        let uri = match errand {
+            Errand::Start(command) => self.starts.get(&command).map(|start| start.uri(side).into()),
+            // All else of a transfer happens to the party that goes.
+            Errand::Transfer(key) => match step {
+                Step::CallStarted | Step::Ringing | Step::EarlyMedia => self.target_uri(key),
+                _ => None,
+            },
+        };
+        let (command, provisional) = match errand {
             Errand::Start(command) => {
                 let Some(start) = self.starts.get_mut(&command) else { return };
                 (command, &mut start.provisional)
@@ -291,7 +300,7 @@ impl Engine {
             }
             *provisional += 1;
         }
-        let progress = Progress { step, side, call_id: call_id.clone() };
+        let progress = Progress { step, side, uri, call_id: call_id.clone() };
         self.report(Event::Progress(command, progress));
     }
 

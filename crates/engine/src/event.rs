@@ -52,6 +52,8 @@ pub struct Progress {
     pub step: Step,
     /// The party it happened to.
     pub side: Side,
+    /// Where that party is called; of a transfer only for whom it leads to, of a hold never.
+    pub uri: Option<Arc<str>>,
     /// Call-ID of the dialog it happened in.
     pub call_id: Arc<str>,
 }

@@ -7,17 +7,19 @@
 //! Commands are serialized for nothing but their fingerprints (`server::retries`), which outlive the
 //! server: an option that is new is left out of them when it is not given.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::error::{ErrorKind, RequestError};
+use super::error::{CommandError, ErrorKind, RequestError};
 use super::event::Side;
 use super::jsonrpc::Reading;
 use super::param::{
-    CallId, CommandId, DisplayName, ExtraHeaders, Param, Params, SipUri, nearest, quoted,
+    CallId, CommandId, DisplayName, ExtraHeaders, Mistake, Param, ParamError, Params, SipUri,
+    nearest, quoted,
 };
 use super::query::Query;
 use super::schema::Milliseconds;
@@ -183,6 +185,28 @@ pub struct Echo {
     pub params: Value,
 }
 
+/// A command whose parameters are wrong, where such a one is started and then fails
+/// ([`Reading::Loose`]).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Mistaken {
+    /// The command it would be.
+    pub method: &'static str,
+    /// As the client sent them, without the `cmd_id`.
+    params: BTreeMap<String, String>,
+    /// What is wrong.
+    #[serde(skip)]
+    mistake: Mistake,
+    /// For people.
+    #[serde(skip)]
+    message: String,
+}
+
+impl From<Mistaken> for CommandError {
+    fn from(Mistaken { mistake, message, .. }: Mistaken) -> Self {
+        Self::InvalidParams { mistake, message }
+    }
+}
+
 /// What a client can ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Command {
@@ -200,6 +224,8 @@ pub enum Command {
     CallEnd(CallEnd),
     /// See [`Echo`].
     Echo(Echo),
+    /// See [`Mistaken`].
+    Mistaken(Mistaken),
 }
 
 impl Command {
@@ -225,6 +251,7 @@ impl Command {
             Self::CallUnHold(_) => "CallUnHold",
             Self::CallEnd(_) => "CallEnd",
             Self::Echo(_) => "Echo",
+            Self::Mistaken(mistaken) => mistaken.method,
         }
     }
 
@@ -233,11 +260,15 @@ impl Command {
     pub fn places_a_call(&self) -> bool {
         match self {
             Self::CallStart(_) | Self::CallBlindTransfer(_) | Self::CallAttendedTransfer(_) => true,
-            Self::CallHold(_) | Self::CallUnHold(_) | Self::CallEnd(_) | Self::Echo(_) => false,
+            Self::CallHold(_)
+            | Self::CallUnHold(_)
+            | Self::CallEnd(_)
+            | Self::Echo(_)
+            | Self::Mistaken(_) => false,
         }
     }
 
-    /// Gives a command whose client set no deadline this one. `Echo` needs none.
+    /// Gives a command whose client set no deadline this one. What ends at once needs none.
     pub fn default_timeout(&mut self, default: Duration) {
         let timeout = match self {
             Self::CallStart(start) => &mut start.timeout,
@@ -246,7 +277,7 @@ impl Command {
             Self::CallHold(hold) => &mut hold.timeout,
             Self::CallUnHold(unhold) => &mut unhold.timeout,
             Self::CallEnd(end) => &mut end.timeout,
-            Self::Echo(_) => return,
+            Self::Echo(_) | Self::Mistaken(_) => return,
         };
         timeout.get_or_insert(default);
     }
@@ -261,7 +292,7 @@ impl Command {
             Self::CallHold(hold) => hold.timeout,
             Self::CallUnHold(unhold) => unhold.timeout,
             Self::CallEnd(end) => end.timeout,
-            Self::Echo(_) => None,
+            Self::Echo(_) | Self::Mistaken(_) => None,
         }
     }
 }
@@ -288,7 +319,7 @@ impl Invocation {
     pub fn read(method: &str, params: Value, reading: Reading) -> Result<Self, RequestError> {
         let params = (params, reading);
         match method {
-            "CallStart" => Self::named(params, |p| {
+            "CallStart" => Self::named("CallStart", params, |p| {
                 Ok(Command::CallStart(CallStart {
                     caller: p.required("caller")?,
                     callee: p.required("callee")?,
@@ -300,7 +331,7 @@ impl Invocation {
                     timeout: p.optional("timeout_ms")?,
                 }))
             }),
-            "CallBlindTransfer" => Self::named(params, |p| {
+            "CallBlindTransfer" => Self::named("CallBlindTransfer", params, |p| {
                 Ok(Command::CallBlindTransfer(CallBlindTransfer {
                     callid: p.required("callid")?,
                     leg: p.required("leg")?,
@@ -310,7 +341,7 @@ impl Invocation {
                     timeout: p.optional("timeout_ms")?,
                 }))
             }),
-            "CallAttendedTransfer" => Self::named(params, |p| {
+            "CallAttendedTransfer" => Self::named("CallAttendedTransfer", params, |p| {
                 Ok(Command::CallAttendedTransfer(CallAttendedTransfer {
                     callid_a: p.required_as("callid_a", "callidA")?,
                     leg_a: p.required_as("leg_a", "legA")?,
@@ -322,21 +353,21 @@ impl Invocation {
                     timeout: p.optional("timeout_ms")?,
                 }))
             }),
-            "CallHold" => Self::named(params, |p| {
+            "CallHold" => Self::named("CallHold", params, |p| {
                 Ok(Command::CallHold(CallHold {
                     callid: p.required("callid")?,
                     leg: p.optional("leg")?,
                     timeout: p.optional("timeout_ms")?,
                 }))
             }),
-            "CallUnHold" | "CallUnhold" => Self::named(params, |p| {
+            "CallUnHold" | "CallUnhold" => Self::named("CallUnHold", params, |p| {
                 Ok(Command::CallUnHold(CallUnHold {
                     callid: p.required("callid")?,
                     leg: p.optional("leg")?,
                     timeout: p.optional("timeout_ms")?,
                 }))
             }),
-            "CallEnd" => Self::named(params, |p| {
+            "CallEnd" => Self::named("CallEnd", params, |p| {
                 Ok(Command::CallEnd(CallEnd {
                     callid: p.required("callid")?,
                     timeout: p.optional("timeout_ms")?,
@@ -349,11 +380,18 @@ impl Invocation {
 
     /// A command with named parameters: its own, and those that every command takes.
     fn named(
+        method: &'static str,
         (params, reading): (Value, Reading),
-        command: impl FnOnce(&mut Params) -> Result<Command, RequestError>,
+        command: impl FnOnce(&mut Params) -> Result<Command, ParamError>,
     ) -> Result<Self, RequestError> {
+        let texts = (reading == Reading::Loose).then(|| texts(&params)).flatten();
         let mut params = Params::new(params, reading)?;
-        let command = command(&mut params)?;
+        let command = match (command(&mut params), texts) {
+            (Err(ParamError { mistake: Some(mistake), message }), Some(params)) => {
+                Command::Mistaken(Mistaken { method, params, mistake, message })
+            }
+            (command, _) => command?,
+        };
         let cmd_id = params.optional("cmd_id")?;
         let verbose = params.optional("verbose")?.unwrap_or(false);
         params.finish()?;
@@ -368,6 +406,13 @@ impl Invocation {
         };
         Ok(Self { command: Command::Echo(Echo { params }), cmd_id, verbose: false })
     }
+}
+
+/// The parameters of a request that has nothing but text in them, as the Go implementation took them; without
+/// the `cmd_id`.
+fn texts(params: &Value) -> Option<BTreeMap<String, String>> {
+    let others = params.as_object()?.iter().filter(|(name, _)| *name != "cmd_id");
+    others.map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
 }
 
 impl Param for Mode {
@@ -385,6 +430,7 @@ impl Param for Mode {
 
 impl Param for Side {
     const EXPECTED: &'static str = "\"caller\" or \"callee\"";
+    const MISTAKE: Option<Mistake> = Some(Mistake::Side);
 
     fn from_json(value: &Value) -> Option<Self> {
         match value.as_str()? {

@@ -10,6 +10,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::param::Mistake;
+
 /// One row of the table of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema)]
 pub enum ErrorKind {
@@ -19,7 +21,7 @@ pub enum ErrorKind {
     InvalidRequest,
     /// No such command; they are case-sensitive.
     MethodNotFound,
-    /// A parameter is missing, unknown, or not what it must be: the message names it.
+    /// A parameter is missing, unknown, or not what it must be: the message names it. In dialect v2 also an `Error`.
     InvalidParams,
     /// A bug here; it cost this command and no other.
     Internal,
@@ -204,6 +206,13 @@ pub enum CommandError {
     RateLimited(String),
     /// A bug of ours.
     Internal(String),
+    /// A parameter is wrong, of a command that is started all the same.
+    InvalidParams {
+        /// What is wrong.
+        mistake: Mistake,
+        /// For people: it names the parameter.
+        message: String,
+    },
 }
 
 impl CommandError {
@@ -226,6 +235,7 @@ impl CommandError {
             Self::Draining | Self::Restarted => ErrorKind::Draining,
             Self::RateLimited(_) => ErrorKind::RateLimited,
             Self::Internal(_) => ErrorKind::Internal,
+            Self::InvalidParams { .. } => ErrorKind::InvalidParams,
         }
     }
 }
@@ -238,7 +248,8 @@ impl fmt::Display for CommandError {
             | Self::Unsupported(what)
             | Self::BackendUnavailable(what)
             | Self::RateLimited(what)
-            | Self::Internal(what) => f.write_str(what),
+            | Self::Internal(what)
+            | Self::InvalidParams { message: what, .. } => f.write_str(what),
             Self::Timeout { origin } => write!(f, "{origin}: no answer in time"),
             Self::Sip { origin, code, reason, .. } => write!(f, "{origin}: {code} {reason}"),
             Self::Declined { origin, what } => write!(f, "{origin}: {what}"),

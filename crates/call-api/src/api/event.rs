@@ -105,6 +105,15 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// The status that a referred phone reported.
+    #[must_use]
+    pub fn sip_code(&self) -> Option<u16> {
+        match self {
+            Self::TransferProgress { sip_code } => Some(*sip_code),
+            _ => None,
+        }
+    }
+
     /// Whether only a client that asked for `verbose` is told.
     #[must_use]
     pub fn is_provisional(&self) -> bool {

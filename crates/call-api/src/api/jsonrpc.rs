@@ -72,7 +72,8 @@ pub enum Reading {
     Strict,
     /// As far as it can be understood: any `id`, and a reply without one (with `null`); member names
     /// in capitals; `jsonrpc` not looked at. Of a command's parameters, those that are empty strings
-    /// count as left out, and those that it does not have are ignored.
+    /// count as left out, and those that it does not have are ignored. A command that does not say who
+    /// or which call is meant is started, and fails, if its parameters are all text.
     Loose,
 }
 

@@ -20,11 +20,11 @@ pub mod subject;
 pub use call::{Call, CallChange, CallEvent};
 pub use command::{
     CallAttendedTransfer, CallBlindTransfer, CallEnd, CallHold, CallStart, CallUnHold, Command,
-    Echo, Invocation, Mode,
+    Echo, Invocation, Mistaken, Mode,
 };
 pub use error::{CommandError, ErrorKind, Origin, RequestError};
 pub use event::{Done, Event, EventKind, Side};
-pub use param::{CallId, CommandId, DisplayName, ExtraHeaders, SipUri};
+pub use param::{CallId, CommandId, DisplayName, ExtraHeaders, Mistake, SipUri};
 pub use pattern::UriPattern;
 pub use query::{Cursor, Filter, Query, Subscribe};
 pub use registration::{Registration, RegistrationChange, RegistrationEvent};

@@ -219,16 +219,47 @@ macro_rules! display_as_text {
 
 display_as_text!(SipUri CallId CommandId DisplayName);
 
+/// What is wrong with a parameter that says who or which call is meant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Mistake {
+    /// The one of this name is missing.
+    Missing(String),
+    /// It is no SIP URI.
+    Uri,
+    /// It cannot be a Call-ID.
+    CallId,
+    /// It is no party of a call.
+    Side,
+}
+
+/// Why a parameter is not taken.
+#[derive(Debug)]
+pub(super) struct ParamError {
+    /// What is wrong with it; `None` when it says how something is done.
+    pub(super) mistake: Option<Mistake>,
+    /// For people.
+    pub(super) message: String,
+}
+
+impl From<ParamError> for RequestError {
+    fn from(error: ParamError) -> Self {
+        invalid(error.message)
+    }
+}
+
 /// A type that a JSON member can hold.
 pub(super) trait Param: Sized {
     /// Completes "expected …".
     const EXPECTED: &'static str;
+    /// What another value is.
+    const MISTAKE: Option<Mistake> = None;
 
     fn from_json(value: &Value) -> Option<Self>;
 }
 
 impl Param for SipUri {
     const EXPECTED: &'static str = "a SIP URI such as \"sip:alice@10.0.0.10\"";
+    const MISTAKE: Option<Mistake> = Some(Mistake::Uri);
 
     fn from_json(value: &Value) -> Option<Self> {
         Self::parse(value.as_str()?)
@@ -237,6 +268,7 @@ impl Param for SipUri {
 
 impl Param for CallId {
     const EXPECTED: &'static str = "a SIP Call-ID: 1 to 256 visible ASCII characters";
+    const MISTAKE: Option<Mistake> = Some(Mistake::CallId);
 
     fn from_json(value: &Value) -> Option<Self> {
         Self::parse(value.as_str()?)
@@ -318,14 +350,8 @@ impl Params {
         Ok(Self { members, known: Vec::new(), reading })
     }
 
-    pub(super) fn required<T: Param>(&mut self, name: &'static str) -> Result<T, RequestError> {
-        if let Some(value) = self.optional(name)? {
-            return Ok(value);
-        }
-        let misspelt = nearest(name, self.members.keys().map(String::as_str));
-        let hint =
-            misspelt.map_or(String::new(), |misspelt| format!(" (is it {}?)", quoted(misspelt)));
-        Err(invalid(format!("parameter \"{name}\" is missing{hint}: expected {}", T::EXPECTED)))
+    pub(super) fn required<T: Param>(&mut self, name: &'static str) -> Result<T, ParamError> {
+        self.optional(name)?.ok_or_else(|| self.missing::<T>(name, name))
     }
 
     /// The same for one that has another spelling, too.
@@ -333,33 +359,41 @@ impl Params {
         &mut self,
         name: &'static str,
         alias: &'static str,
-    ) -> Result<T, RequestError> {
+    ) -> Result<T, ParamError> {
         self.known.push(alias);
         if let Some(value) = self.members.remove(alias).filter(|value| !value.is_null()) {
             if self.members.get(name).is_some_and(|value| !value.is_null()) {
                 let message =
                     format!("parameter \"{name}\" is given twice, the second time as \"{alias}\"");
-                return Err(invalid(message));
+                return Err(ParamError { mistake: None, message });
             }
             self.members.insert(name.to_owned(), value);
         }
-        self.required(name)
+        self.optional(name)?.ok_or_else(|| self.missing::<T>(name, alias))
+    }
+
+    fn missing<T: Param>(&self, name: &str, alias: &str) -> ParamError {
+        let misspelt = nearest(name, self.members.keys().map(String::as_str));
+        let hint =
+            misspelt.map_or(String::new(), |misspelt| format!(" (is it {}?)", quoted(misspelt)));
+        let message = format!("parameter \"{name}\" is missing{hint}: expected {}", T::EXPECTED);
+        ParamError { mistake: Some(Mistake::Missing(alias.to_owned())), message }
     }
 
     /// A member that is `null` counts as left out.
     pub(super) fn optional<T: Param>(
         &mut self,
         name: &'static str,
-    ) -> Result<Option<T>, RequestError> {
+    ) -> Result<Option<T>, ParamError> {
         self.known.push(name);
         match self.members.remove(name) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => match T::from_json(&value) {
                 Some(value) => Ok(Some(value)),
-                None => Err(invalid(format!(
-                    "parameter \"{name}\" is not valid: expected {}",
-                    T::EXPECTED
-                ))),
+                None => Err(ParamError {
+                    mistake: T::MISTAKE,
+                    message: format!("parameter \"{name}\" is not valid: expected {}", T::EXPECTED),
+                }),
             },
         }
     }

@@ -33,6 +33,11 @@ pub enum Subject {
     CallEnd,
     /// An `Echo`.
     Echo,
+    /// A command whose parameters are wrong.
+    Mistaken {
+        /// Its name.
+        method: String,
+    },
 }
 
 impl Subject {
@@ -53,6 +58,7 @@ impl Subject {
             Command::CallUnHold(_) => Self::CallUnHold,
             Command::CallEnd(_) => Self::CallEnd,
             Command::Echo(_) => Self::Echo,
+            Command::Mistaken(mistaken) => Self::Mistaken { method: mistaken.method.to_owned() },
         }
     }
 
@@ -66,7 +72,8 @@ impl Subject {
             | Self::CallHold
             | Self::CallUnHold
             | Self::CallEnd
-            | Self::Echo => None,
+            | Self::Echo
+            | Self::Mistaken { .. } => None,
         }
     }
 }

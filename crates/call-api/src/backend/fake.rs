@@ -12,8 +12,8 @@ use tokio::sync::Semaphore;
 
 use super::{Backend, Outcome, Progress};
 use crate::api::{
-    CallBlindTransfer, CallId, CallStart, Command, CommandError, Done, Event, EventKind, Origin,
-    Side, SipUri,
+    CallAttendedTransfer, CallBlindTransfer, CallId, CallStart, Command, CommandError, Done, Event,
+    EventKind, Origin, Side, SipUri,
 };
 
 /// A backend without SIP.
@@ -80,18 +80,21 @@ impl Backend for Fake {
                 Command::CallStart(start) => self.start(start, &progress).await,
                 Command::CallBlindTransfer(CallBlindTransfer {
                     callid, leg, destination, ..
-                }) => transfer(&callid, leg, Some(&destination), &progress),
+                }) => transfer(&callid, leg, destination, &progress),
                 Command::CallAttendedTransfer(attended)
                     if attended.callid_b.as_str() == "unknown" =>
                 {
                     Err(CommandError::no_such_call())
                 }
-                Command::CallAttendedTransfer(attended) => transfer(
-                    &attended.callid_a,
-                    attended.leg_a,
-                    attended.destination.as_ref(),
-                    &progress,
-                ),
+                Command::CallAttendedTransfer(CallAttendedTransfer {
+                    callid_a,
+                    leg_a,
+                    destination,
+                    ..
+                }) => {
+                    let other = || SipUri::parse("sip:other@fake").expect("a user and a host");
+                    transfer(&callid_a, leg_a, destination.unwrap_or_else(other), &progress)
+                }
                 Command::CallHold(hold) if hold.callid.as_str() == "held" => {
                     Err(CommandError::InvalidState("already on hold".to_owned()))
                 }
@@ -107,6 +110,7 @@ impl Backend for Fake {
                     Err(CommandError::no_such_call())
                 }
                 Command::CallEnd(_) => Ok(Done::default()),
+                Command::Mistaken(mistaken) => Err(mistaken.into()),
                 Command::Echo(echo) => {
                     progress.report(Event::new(EventKind::Reply { params: echo.params }));
                     Ok(Done::default())
@@ -125,7 +129,7 @@ impl Backend for Fake {
 fn transfer(
     callid: &CallId,
     leg: Side,
-    target: Option<&SipUri>,
+    target: SipUri,
     progress: &Progress,
 ) -> Result<Done, CommandError> {
     if callid.as_str() == "unknown" {
@@ -133,14 +137,10 @@ fn transfer(
     }
     let report = |event: Event| progress.report(event.in_call(callid.clone()));
     report(Event::new(EventKind::TransferAccepted).at_leg(leg));
-    let started = Event::new(EventKind::CallStarted);
     let place = leg.other();
-    report(match target {
-        Some(target) => started.at(place, target.clone()),
-        None => started.at_leg(place),
-    });
+    report(Event::new(EventKind::CallStarted).at(place, target.clone()));
     report(Event::new(EventKind::Ringing).at_leg(place));
-    match target.and_then(|target| fault(target, Origin::Target)) {
+    match fault(&target, Origin::Target) {
         Some(fault) => Err(fault),
         None => Ok(Done { callid: Some(callid.clone()) }),
     }

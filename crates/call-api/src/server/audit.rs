@@ -101,6 +101,6 @@ fn shown(command: &Command) -> Value {
         Command::CallHold(hold) => json!({"callid": hold.callid, "leg": hold.leg}),
         Command::CallUnHold(unhold) => json!({"callid": unhold.callid, "leg": unhold.leg}),
         Command::CallEnd(end) => json!({"callid": end.callid}),
-        Command::Echo(_) => Value::Null,
+        Command::Echo(_) | Command::Mistaken(_) => Value::Null,
     }
 }

@@ -122,7 +122,7 @@ impl Commands {
         let slot = || self.slot(principal, now, &invocation.command, place);
         let record = |cmd_id| {
             let (owner, subject) = (principal.owner(), Subject::of(&invocation.command));
-            Arc::new(CommandRecord { owner, cmd_id, subject })
+            Arc::new(CommandRecord::new(owner, cmd_id, subject))
         };
         let Some(cmd_id) = &invocation.cmd_id else {
             let (slot, command) = (slot()?, record(CommandId::random()));
@@ -187,7 +187,8 @@ impl Commands {
             | Command::CallHold(_)
             | Command::CallUnHold(_)
             | Command::CallEnd(_)
-            | Command::Echo(_) => Phase::Ending,
+            | Command::Echo(_)
+            | Command::Mistaken(_) => Phase::Ending,
         };
         if *self.phase.borrow() >= refused_from {
             return Err(RequestError::new(ErrorKind::Draining, "the server is shutting down"));

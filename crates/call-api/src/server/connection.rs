@@ -21,7 +21,7 @@ use super::access::Principal;
 use super::audit;
 use super::commands::{Admission, Commands, FORGETFUL, Phase, Slot};
 use super::dialect::{Dialect, Mark};
-use super::journal::{CommandRecord, Notice};
+use super::journal::{CommandRecord, Journal, Notice};
 use super::outbox::Outbox;
 use super::queries::Begun;
 use super::subscriptions::Subscriptions;
@@ -231,25 +231,14 @@ async fn live(commands: Arc<Commands>, start: Start, dialect: Dialect, outbox: O
     invocation.command.default_timeout(default_timeout);
     let (verbose, method) = (invocation.verbose, invocation.command.name());
     let journal = Arc::clone(&commands.journal);
-    let tell = |notice: Notice| {
-        let record = journal.command(Arc::clone(&command), notice);
-        let mark = Mark::own(journal.cursor(record.number));
-        if let Some(text) = dialect.notification(&record, &mark) {
-            outbox.push(text, record.number);
-        }
-    };
-    let mut asks = false;
-    let mut notify = |event: Event| {
-        if event.kind == EventKind::HoldAsked && !std::mem::replace(&mut asks, true) {
-            let begun = Event { leg: None, kind: EventKind::HoldBegun, ..event.clone() };
-            tell(Notice::Event(begun));
-        }
-        if let Some(callid) = &event.callid {
-            slot.tells(callid);
-        }
-        if dialect.reports(&event.kind, verbose) {
-            tell(Notice::Event(event));
-        }
+    let mut story = Story {
+        command,
+        verbose,
+        asks: false,
+        slot: slot.clone(),
+        journal: Arc::clone(&journal),
+        dialect,
+        outbox,
     };
     // A server that is killed now knows of the command when it starts again, or has done nothing.
     journal.settled(begun).await;
@@ -257,11 +246,11 @@ async fn live(commands: Arc<Commands>, start: Start, dialect: Dialect, outbox: O
     let deadline = Instant::now() + invocation.command.timeout().unwrap_or(default_timeout) + GRACE;
     let mut phase = commands.phase.clone();
     let forgotten = invocation.cmd_id.is_some() && journal.is_lost(begun);
-    let (mut running, mut events) = run(&commands, invocation, slot.clone(), forgotten);
+    let (mut running, mut events) = run(&commands, invocation, slot, forgotten);
     let outcome = loop {
         tokio::select! {
             biased;
-            Some(event) = events.recv() => notify(event),
+            Some(event) = events.recv() => story.goes_on(event),
             // Before the outcome: the backend fails what is given up, with words of its own.
             () = async { drop(phase.wait_for(|phase| *phase >= Phase::Ending).await) } => break given_up(running).await,
             outcome = &mut running => break outcome.unwrap_or_else(|_| {
@@ -275,27 +264,68 @@ async fn live(commands: Arc<Commands>, start: Start, dialect: Dialect, outbox: O
     // What was reported before the backend returned; later reports find the channel closed.
     events.close();
     while let Ok(event) = events.try_recv() {
-        notify(event);
+        story.goes_on(event);
     }
     log_end(&outcome);
-    audit::ended(&principal, method, &command.cmd_id, outcome.as_ref().err());
-    let done = match outcome {
-        Ok(done) => {
-            if let Some(callid) = &done.callid {
-                slot.leaves(callid, &journal);
-            }
-            if let Some(event) = transferred(&command.subject, &done) {
-                tell(Notice::Event(event));
-            }
-            Some(done)
+    audit::ended(&principal, method, &story.command.cmd_id, outcome.as_ref().err());
+    story.ends(outcome);
+}
+
+/// What is told of a command that runs: to the journal, and to whoever started it.
+struct Story {
+    command: Arc<CommandRecord>,
+    verbose: bool,
+    /// Whether a phone was asked to be held.
+    asks: bool,
+    slot: Slot,
+    journal: Arc<Journal>,
+    dialect: Dialect,
+    outbox: Outbox,
+}
+
+impl Story {
+    fn goes_on(&mut self, event: Event) {
+        if event.kind == EventKind::HoldAsked && !std::mem::replace(&mut self.asks, true) {
+            let begun = Event { leg: None, kind: EventKind::HoldBegun, ..event.clone() };
+            self.tell(Notice::Event(begun));
         }
-        Err(error) => {
-            tell(Notice::Error(error));
-            None
+        if let Some(callid) = &event.callid {
+            self.slot.tells(callid);
         }
-    };
-    tell(Notice::Ended(done));
-    drop(slot);
+        if let Some(further) = self.command.after(&event) {
+            self.command = Arc::new(further);
+        }
+        if self.dialect.reports(&event.kind, self.verbose) {
+            self.tell(Notice::Event(event));
+        }
+    }
+
+    fn ends(self, outcome: Result<Done, CommandError>) {
+        let done = match outcome {
+            Ok(done) => {
+                if let Some(callid) = &done.callid {
+                    self.slot.leaves(callid, &self.journal);
+                }
+                if let Some(event) = transferred(&self.command, &done) {
+                    self.tell(Notice::Event(event));
+                }
+                Some(done)
+            }
+            Err(error) => {
+                self.tell(Notice::Error(error));
+                None
+            }
+        };
+        self.tell(Notice::Ended(done));
+    }
+
+    fn tell(&self, notice: Notice) {
+        let record = self.journal.command(Arc::clone(&self.command), notice);
+        let mark = Mark::own(self.journal.cursor(record.number));
+        if let Some(text) = self.dialect.notification(&record, &mark) {
+            self.outbox.push(text, record.number);
+        }
+    }
 }
 
 fn log_end(outcome: &Result<Done, CommandError>) {
@@ -307,17 +337,18 @@ fn log_end(outcome: &Result<Done, CommandError>) {
 }
 
 /// What is told of a transfer that succeeded.
-fn transferred(subject: &Subject, done: &Done) -> Option<Event> {
-    match subject {
+fn transferred(command: &CommandRecord, done: &Done) -> Option<Event> {
+    match command.subject {
         Subject::CallBlindTransfer { .. } | Subject::CallAttendedTransfer { .. } => {
             let (kind, callid) = (EventKind::Transferred, done.callid.clone());
-            Some(Event { callid, uri: subject.destination().cloned(), ..Event::new(kind) })
+            Some(Event { callid, uri: command.destination().cloned(), ..Event::new(kind) })
         }
         Subject::CallStart { .. }
         | Subject::CallHold
         | Subject::CallUnHold
         | Subject::CallEnd
-        | Subject::Echo => None,
+        | Subject::Echo
+        | Subject::Mistaken { .. } => None,
     }
 }
 

@@ -219,11 +219,11 @@ mod tests {
     async fn what_an_earlier_run_began_is_remembered_for_the_rest_of_its_time() {
         let now = (Instant::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30));
         let begun = |id, fingerprint, age: i64| Begun {
-            command: Arc::new(CommandRecord {
-                owner: Owner::default(),
-                cmd_id: CommandId::parse(id).unwrap(),
-                subject: Subject::CallEnd,
-            }),
+            command: Arc::new(CommandRecord::new(
+                Owner::default(),
+                CommandId::parse(id).unwrap(),
+                Subject::CallEnd,
+            )),
             fingerprint,
             time: match u64::try_from(age) {
                 Ok(age) => now.1 - Duration::from_secs(age),

@@ -7,19 +7,21 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod transfers;
+mod v2;
 #[path = "../../../engine/tests/world/mod.rs"]
 mod world;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use call_api::api::{Command, CommandError, Registration, Subject};
+use call_api::api::{Command, CommandError, Registration};
 use call_api::backend::embedded::translate;
 use call_api::backend::{Backend, EventSink, Outcome, Progress};
 use call_api::config::Limits;
 use call_api::server::Phase;
 use call_api::server::commands::Commands;
 use call_api::server::connection::Connection;
+use call_api::server::dialect::Dialect;
 use call_api::server::journal::Journal;
 use call_api::server::outbox::Outbox;
 use engine::phone::{Answer, Notify, OnRefer};
@@ -39,8 +41,7 @@ impl Backend for Lab {
         Box::pin(async move {
             let mut world = World::new(1);
             (self.prepare)(&mut world);
-            let subject = Subject::of(&command);
-            match command {
+            let command = match command {
                 Command::CallStart(start) => world.start_with(translate::start(start)),
                 Command::CallBlindTransfer(blind) => {
                     world.transfer(translate::blind_transfer(blind))
@@ -48,10 +49,11 @@ impl Backend for Lab {
                 Command::CallAttendedTransfer(attended) => {
                     world.transfer(translate::attended_transfer(attended))
                 }
-                Command::CallHold(_)
-                | Command::CallUnHold(_)
-                | Command::CallEnd(_)
-                | Command::Echo(_) => {
+                Command::CallHold(hold) => world.change_hold(translate::hold(hold)),
+                Command::CallUnHold(unhold) => world.change_hold(translate::unhold(unhold)),
+                Command::CallEnd(end) => world.end(end.callid.as_str()),
+                Command::Mistaken(mistaken) => return Err(mistaken.into()),
+                Command::Echo(_) => {
                     return Err(CommandError::Unsupported("not in this lab".to_owned()));
                 }
             };
@@ -60,13 +62,16 @@ impl Backend for Lab {
             let mut outcome = None;
             for event in &world.events {
                 match event {
-                    engine::Event::Progress(_, step) => {
-                        progress.report(translate::progress(step, &subject));
+                    engine::Event::Progress(of, step) if *of == command => {
+                        progress.report(translate::progress(step));
                     }
-                    engine::Event::Done(_, result) => {
+                    engine::Event::Done(of, result) if *of == command => {
                         outcome = Some(translate::outcome(result.clone()));
                     }
-                    engine::Event::Call(_) | engine::Event::Registration { .. } => {}
+                    engine::Event::Progress(..)
+                    | engine::Event::Done(..)
+                    | engine::Event::Call(_)
+                    | engine::Event::Registration { .. } => {}
                     engine::Event::Bug(text) => panic!("{text}"),
                 }
             }
@@ -87,15 +92,24 @@ async fn check_during(
     during: fn(&mut World),
     transcript: Expect,
 ) {
-    let request = format!(
-        r#"{{"jsonrpc":"2.0","id":1,"method":"CallStart","params":{{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072"{params}}}}}"#
-    );
-    let text = run(&request, prepare, during).await;
+    let text = run(Dialect::V1, &start(params), prepare, during).await;
     transcript.assert_eq(&text);
 }
 
-/// What a client reads of a command in a lab that was prepared so.
-async fn run(request: &str, prepare: fn(&mut World), during: fn(&mut World)) -> String {
+/// A `CallStart` of alice and bob with these parameters beside.
+fn start(params: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"CallStart","params":{{"caller":"sip:alice@127.0.0.1:5071","callee":"sip:bob@127.0.0.1:5072"{params}}}}}"#
+    )
+}
+
+/// What a client of this dialect reads of a command in a lab that was prepared so.
+async fn run(
+    dialect: Dialect,
+    request: &str,
+    prepare: fn(&mut World),
+    during: fn(&mut World),
+) -> String {
     let (_phase, follow) = watch::channel(Phase::Serving);
     let journal = Arc::new(Journal::default());
     let commands = Arc::new(Commands::new(
@@ -105,13 +119,13 @@ async fn run(request: &str, prepare: fn(&mut World), during: fn(&mut World)) -> 
         follow,
     ));
     let (outbox, mut outgoing) = Outbox::channel(1 << 20);
-    let connection = Connection::new(commands, outbox);
+    let connection = Connection::new(commands, outbox).speaking(dialect);
     let mut text = format!("> {request}\n");
     connection.receive(request);
     loop {
         let message = outgoing.messages.recv().await.unwrap();
         text += &format!("< {}\n", masked(message.text()));
-        if message.text().contains(r#""method":"Ended""#) {
+        if message.text().contains(r#":"Ended""#) {
             break;
         }
     }
@@ -163,7 +177,7 @@ async fn both_answer_verbose() {
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_PROGRESS","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","sip_code":100,"time":"T"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_START","callid":"8ea053b3ba298896c0a9cd6d04705850","leg":"callee","uri":"sip:bob@127.0.0.1:5072","time":"T"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_RINGING","callid":"8ea053b3ba298896c0a9cd6d04705850","leg":"callee","uri":"sip:bob@127.0.0.1:5072","time":"T"}}
-            < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_PROGRESS","callid":"28d67565a49ed4aa51c09533595c05df","leg":"caller","uri":"sip:alice@127.0.0.1:5071","sip_code":180,"time":"T"}}
+            < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_PROGRESS","callid":"8ea053b3ba298896c0a9cd6d04705850","leg":"caller","uri":"sip:alice@127.0.0.1:5071","sip_code":180,"time":"T"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_ANSWER","callid":"8ea053b3ba298896c0a9cd6d04705850","leg":"callee","uri":"sip:bob@127.0.0.1:5072","time":"T"}}
             < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"CMD","callid":"8ea053b3ba298896c0a9cd6d04705850"}}
         "#]],

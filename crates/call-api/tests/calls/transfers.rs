@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use call_api::server::dialect::Dialect;
 use engine::phone::{Answer, OnOffer, OnRefer};
 use expect_test::{Expect, expect};
 use sip::{Message, Method};
@@ -11,13 +12,13 @@ use crate::run;
 use crate::world::{CALLEE, CALLER, OTHER, World};
 
 /// alice's phone calls bob's.
-fn talking(w: &mut World) {
+pub(crate) fn talking(w: &mut World) {
     w.talk();
     w.phones[OTHER].behaviour.answer = Answer::After(Duration::from_secs(1));
 }
 
 /// And bob's calls cindy's.
-fn consulting(w: &mut World) {
+pub(crate) fn consulting(w: &mut World) {
     w.talk();
     let cindy = w.phones[OTHER].uri();
     w.dial(CALLEE, &cindy);
@@ -39,6 +40,16 @@ async fn attended(params: &str, prepare: fn(&mut World), transcript: Expect) {
 }
 
 async fn check(method: &str, params: &str, prepare: fn(&mut World), transcript: Expect) {
+    transcript.assert_eq(&told(Dialect::V1, method, params, prepare).await);
+}
+
+/// What a client of this dialect reads of a command that names calls that phones have placed.
+pub(crate) async fn told(
+    dialect: Dialect,
+    method: &str,
+    params: &str,
+    prepare: fn(&mut World),
+) -> String {
     // The same seed makes the same Call-IDs.
     let mut world = World::new(1);
     prepare(&mut world);
@@ -54,11 +65,11 @@ async fn check(method: &str, params: &str, prepare: fn(&mut World), transcript: 
     for (name, call_id) in &calls {
         request = request.replace(name, call_id);
     }
-    let mut text = run(&request, prepare, |_| {}).await;
+    let mut text = run(dialect, &request, prepare, |_| {}).await;
     for (name, call_id) in &calls {
         text = text.replace(call_id, name);
     }
-    transcript.assert_eq(&with_new_calls(&text));
+    with_new_calls(&text)
 }
 
 /// Shows the Call-IDs that nobody knew before.
@@ -186,7 +197,7 @@ async fn the_partys_phone_takes_the_place_of_the_one_who_connected_them() {
         > {"jsonrpc":"2.0","id":1,"method":"CallAttendedTransfer","params":{"callid_a":"FIRST","leg_a":"caller","callid_b":"SECOND","leg_b":"callee"}}
         < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_ACCEPT","callid":"FIRST","leg":"caller","time":"T"}}
-        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_START","callid":"NEW","leg":"callee","time":"T"}}
+        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_START","callid":"NEW","leg":"callee","uri":"sip:cindy@127.0.0.1:5073","time":"T"}}
         < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"CMD","callid":"NEW"}}
     "#]]).await;
 }
@@ -197,7 +208,7 @@ async fn the_two_that_remain_are_joined() {
         > {"jsonrpc":"2.0","id":1,"method":"CallAttendedTransfer","params":{"callid_a":"FIRST","leg_a":"caller","callid_b":"SECOND","leg_b":"callee","mode":"bridge"}}
         < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_ACCEPT","callid":"FIRST","leg":"caller","time":"T"}}
-        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_START","callid":"FIRST","leg":"callee","time":"T"}}
+        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_START","callid":"FIRST","leg":"callee","uri":"sip:cindy@127.0.0.1:5073","time":"T"}}
         < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"CMD","callid":"FIRST"}}
     "#]]).await;
 }
@@ -212,7 +223,7 @@ async fn the_target_of_an_attended_transfer_refuses() {
         > {"jsonrpc":"2.0","id":1,"method":"CallAttendedTransfer","params":{"callid_a":"FIRST","leg_a":"caller","callid_b":"SECOND","leg_b":"callee","mode":"bridge"}}
         < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"CMD","status":"Started"}}
         < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"TRANSFER_ACCEPT","callid":"FIRST","leg":"caller","time":"T"}}
-        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_START","callid":"FIRST","leg":"callee","time":"T"}}
+        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"CMD","data":"CALL_START","callid":"FIRST","leg":"callee","uri":"sip:cindy@127.0.0.1:5073","time":"T"}}
         < {"jsonrpc":"2.0","method":"Error","params":{"cmd_id":"CMD","code":-32020,"message":"target: 488 Not Acceptable Here","data":{"kind":"sip_failure","origin":"target","sip_code":488,"sip_reason":"Not Acceptable Here"}}}
         < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"CMD"}}
     "#]]).await;

@@ -16,8 +16,7 @@ async fn tell(rate: u32, seconds: u32) {
     let keep = Keep { directory: Some(directory.path().to_owned()), ..Keep::default() };
     let journal = Journal::start(&keep).await.unwrap();
     let cmd_id = CommandId::parse("order-7").unwrap();
-    let subject = Subject::CallEnd;
-    let command = Arc::new(CommandRecord { owner: Owner::default(), cmd_id, subject });
+    let command = Arc::new(CommandRecord::new(Owner::default(), cmd_id, Subject::CallEnd));
     let mut tick = interval(Duration::from_millis(10));
     tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let (began, mut held, mut settling) = (Instant::now(), Vec::new(), Vec::new());

@@ -295,7 +295,7 @@ async fn parties_of_two_calls_are_joined() {
         > CallAttendedTransfer "callid_a":"talk","leg_a":"callee","callid_b":"other","leg_b":"callee"
         < {"id":1,"result":{"cmd_id":"cmd_id-1","status":"Started"}}
         < {"method":"Event","params":{"cmd_id":"cmd_id-1","data":"TRANSFER_ACCEPT","callid":"talk","leg":"callee"}}
-        < {"method":"Event","params":{"cmd_id":"cmd_id-1","data":"CALL_START","callid":"new-of-talk","leg":"callee"}}
+        < {"method":"Event","params":{"cmd_id":"cmd_id-1","data":"CALL_START","callid":"new-of-talk","leg":"callee","uri":"sip:cindy@127.0.0.1"}}
         < {"method":"Ended","params":{"cmd_id":"cmd_id-1","callid":"new-of-talk"}}
         > CallAttendedTransfer "callid_a":"x","leg_a":"callee","callid_b":"x","leg_b":"callee"
         < {"id":1,"result":{"cmd_id":"cmd_id-2","status":"Started"}}

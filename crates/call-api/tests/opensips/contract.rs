@@ -1,5 +1,5 @@
-//! What every backend keeps, whatever it is asked: `Started` comes first, `Ended` once and last,
-//! nothing has an unknown name, and a deadline is a deadline.
+//! What every backend keeps in both dialects, whatever it is asked: `Started` comes first, `Ended` once and
+//! last, nothing has an unknown name, and a deadline is a deadline.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -14,6 +14,7 @@ use call_api::config::{Limits, SipListen};
 use call_api::server::Phase;
 use call_api::server::commands::Commands;
 use call_api::server::connection::Connection;
+use call_api::server::dialect::Dialect;
 use call_api::server::journal::Journal;
 use call_api::server::outbox::Outbox;
 use serde_json::{Value, json};
@@ -26,7 +27,7 @@ use crate::script::{Phone, Script, World};
 /// Longer than any deadline below, and than what taking a call down needs after it.
 const PATIENCE: Duration = Duration::from_secs(45);
 
-const EVENTS: [&str; 7] = [
+const V1: [&str; 7] = [
     "CALL_ANSWER",
     "TRANSFER_ACCEPT",
     "CALL_START",
@@ -34,6 +35,22 @@ const EVENTS: [&str; 7] = [
     "CALL_UNHOLD",
     "CALL_RINGING",
     "REPLY",
+];
+
+const V2: [&str; 13] = [
+    "CallerAnswered",
+    "Transferring",
+    "TransferStart",
+    "TransferPending",
+    "CalleeAnswered",
+    "TransferSuccessful",
+    "CallHolding",
+    "CallHoldStart",
+    "CallHoldSuccessful",
+    "CallUnholding",
+    "CallUnholdStart",
+    "CallUnholdSuccessful",
+    "Reply",
 ];
 
 #[tokio::test]
@@ -75,13 +92,19 @@ async fn opensips_keeps_the_contract_when_it_says_nothing() {
     check(Arc::new(OpenSips::of(vec![proxy])), journal, "127.0.0.1").await;
 }
 
-/// Sends every command, all at once, and follows what is said of each.
 async fn check(backend: Arc<dyn Backend>, journal: Arc<Journal>, host: &str) {
+    for dialect in [Dialect::V1, Dialect::V2] {
+        check_in(dialect, Arc::clone(&backend), Arc::clone(&journal), host).await;
+    }
+}
+
+/// Sends every command, all at once, and follows what is said of each.
+async fn check_in(dialect: Dialect, backend: Arc<dyn Backend>, journal: Arc<Journal>, host: &str) {
     let (_phase, follow) = watch::channel(Phase::Serving);
     let commands = Arc::new(Commands::new(backend, journal, &Limits::default(), follow));
     let (outbox, mut outgoing) = Outbox::channel(1 << 20);
-    let connection = Connection::new(Arc::clone(&commands), outbox);
-    let requests = requests(host);
+    let connection = Connection::new(Arc::clone(&commands), outbox).speaking(dialect);
+    let requests = requests(dialect, host);
     for (id, (method, params)) in requests.iter().enumerate() {
         let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         connection.receive(&request.to_string());
@@ -98,14 +121,14 @@ async fn check(backend: Arc<dyn Backend>, journal: Arc<Journal>, host: &str) {
         let message: Value = serde_json::from_str(message.text()).unwrap();
         let cmd_id = [&message["params"]["cmd_id"], &message["result"]["cmd_id"]];
         let cmd_id = cmd_id.into_iter().find_map(Value::as_str).expect("it is about a command");
-        let said = match message["method"].as_str() {
-            Some("Event") => {
-                let name = message["params"]["data"].as_str().unwrap();
-                assert!(EVENTS.contains(&name), "{message}");
-                "Event"
-            }
-            Some(method) => method,
-            None => message["result"]["status"].as_str().unwrap(),
+        let said = match (dialect, message["method"].as_str()) {
+            (_, None) => message["result"]["status"].as_str().unwrap(),
+            (Dialect::V1, Some("Event")) => known(&V1, &message["params"]["data"]),
+            (Dialect::V1, Some(method)) => method,
+            (Dialect::V2, Some(_)) => match message["params"]["event"].as_str().unwrap() {
+                last @ ("Error" | "Ended") => last,
+                _ => known(&V2, &message["params"]["event"]),
+            },
         };
         lives.entry(cmd_id.to_owned()).or_default().push(said.to_owned());
     }
@@ -121,13 +144,20 @@ async fn check(backend: Arc<dyn Backend>, journal: Arc<Journal>, host: &str) {
     }
 }
 
-fn requests(host: &str) -> Vec<(&'static str, Value)> {
+/// An event, if it has a name of these.
+fn known<'a>(names: &[&str], name: &'a Value) -> &'a str {
+    let name = name.as_str().unwrap();
+    assert!(names.contains(&name), "{name}");
+    name
+}
+
+fn requests(dialect: Dialect, host: &str) -> Vec<(&'static str, Value)> {
     let (alice, bob) = (format!("sip:alice@{host}"), format!("sip:bob@{host}"));
     let call =
         |mode: &str| json!({"caller": alice, "callee": bob, "mode": mode, "timeout_ms": 500});
     let blind =
         |leg: &str| json!({"callid": "x", "leg": leg, "destination": bob, "timeout_ms": 500});
-    vec![
+    let mut requests = vec![
         ("Echo", json!({"a": [1, 2]})),
         ("CallStart", call("auto")),
         ("CallStart", call("refer")),
@@ -142,5 +172,13 @@ fn requests(host: &str) -> Vec<(&'static str, Value)> {
         ("CallHold", json!({"callid": "x", "leg": "callee", "timeout_ms": 500})),
         ("CallUnHold", json!({"callid": "x", "timeout_ms": 500})),
         ("CallEnd", json!({"callid": "x", "timeout_ms": 500})),
-    ]
+    ];
+    // Refused in the reply in v1.
+    if dialect == Dialect::V2 {
+        requests.extend([
+            ("CallStart", json!({"caller": "nobody", "callee": bob})),
+            ("CallHold", json!({})),
+        ]);
+    }
+    requests
 }

@@ -78,6 +78,11 @@ async fn a_token_is_made_by_a_command_and_its_commands_are_in_the_audit_log() {
     let (code, said) = ask(&url, &shop, &["-method", "CallStart", "-params", forbidden]).await;
     assert_eq!(code, Some(1));
     assert!(said.contains("forbidden"), "{said}");
+    // In dialect v2 a command that lacks a parameter is one.
+    let wrong = ["-method", "CallStart", "-params", r#"{"caller": "sip:a@127.0.0.1"}"#];
+    let (code, said) = ask(&format!("{url}/v2"), &shop, &wrong).await;
+    assert_eq!(code, Some(1));
+    assert!(said.contains("callee not specified"), "{said}");
     server.signal("-TERM").await;
     let mut log = String::new();
     while let Some(line) = server.log.next_line().await.unwrap() {
@@ -104,9 +109,11 @@ async fn a_token_is_made_by_a_command_and_its_commands_are_in_the_audit_log() {
             ["shop", "command", "CallEnd", "started"],
             ["shop", "end", "CallEnd", "not_found"],
             ["shop", "command", "CallStart", "forbidden"],
+            ["shop", "command", "CallStart", "started"],
+            ["shop", "end", "CallStart", "invalid_params"],
         ]
     );
-    assert_eq!(entries.iter().filter(|entry| entry["outcome"] == "connected").count(), 2);
+    assert_eq!(entries.iter().filter(|entry| entry["outcome"] == "connected").count(), 3);
     let started = entries.iter().find(|entry| entry["outcome"] == "started").unwrap();
     assert_eq!(
         (&started["cmd_id"], &started["params"]["callid"]),

@@ -11,6 +11,7 @@ use call_api::config::Limits;
 use call_api::server::access::Principal;
 use call_api::server::access::token::{Entry, Scope, Tokens};
 use call_api::server::connection::Connection;
+use call_api::server::dialect::Dialect;
 use call_api::server::outbox::{Outbox, Outgoing};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -33,6 +34,11 @@ impl Holder {
         let principal = Principal::holding(Arc::clone(token), &Limits::default());
         let (outbox, outgoing) = Outbox::channel(64 << 20);
         Self { connection: Connection::of(principal, server.commands.clone(), outbox), outgoing }
+    }
+
+    /// The same client, speaking this dialect.
+    fn speaking(self, dialect: Dialect) -> Self {
+        Self { connection: self.connection.speaking(dialect), ..self }
     }
 
     pub(crate) fn send(&self, method: &str, params: &Value) {
@@ -97,6 +103,21 @@ async fn a_scope_is_needed_for_each_kind_of_request() {
         ];
         assert_eq!(asked.map(|outcome| outcome != "forbidden"), allowed, "{scopes:?}");
     }
+}
+
+/// In v2 a wrong command is one, too: whoever may command nothing is not told what is wrong with it, and it counts as no call.
+#[tokio::test]
+async fn a_wrong_command_is_for_those_who_may_command() {
+    let server = Client::new();
+    let wrong = json!({"caller": "not a uri", "callee": "sip:b@h"});
+    let in_v2 = |entry: &Entry| Holder::new(&server, "x", entry).speaking(Dialect::V2);
+    assert_eq!(in_v2(&granted(&[Scope::Watch])).ask("CallStart", &wrong), "forbidden");
+    let one_call = Entry { calls: Some(1), ..granted(&[Scope::Control]) };
+    let mut holder = in_v2(&one_call);
+    for _ in 0..3 {
+        assert_eq!(holder.ask("CallStart", &wrong), "Started");
+    }
+    assert_eq!(holder.ask("CallStart", &start("sip:a@h", "sip:b@h")), "Started");
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ async fn a_transfer_that_is_tried_again_is_one_transfer_however_it_is_spelled() 
             > {"method":"CallAttendedTransfer","params":{"callid_a":"x","leg_a":"caller","callid_b":"y","leg_b":"callee","cmd_id":"move-2"},"id":4,"jsonrpc":"2.0"}
             < {"jsonrpc":"2.0","id":4,"result":{"cmd_id":"move-2","status":"Started"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"move-2","data":"TRANSFER_ACCEPT","callid":"x","leg":"caller","time":"T"}}
-            < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"move-2","data":"CALL_START","callid":"x","leg":"callee","time":"T"}}
+            < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"move-2","data":"CALL_START","callid":"x","leg":"callee","uri":"sip:other@fake","time":"T"}}
             < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"move-2","callid":"x"}}
             > {"method":"CallAttendedTransfer","params":{"callidA":"x","legA":"caller","callidB":"y","legB":"callee","cmd_id":"move-2"},"id":5,"jsonrpc":"2.0"}
             < {"jsonrpc":"2.0","id":5,"result":{"cmd_id":"move-2","status":"Started","replayed":true}}

@@ -60,7 +60,7 @@ async fn the_target_is_named_as_the_one_at_fault() {
             > {"method":"CallAttendedTransfer","params":{"callidA":"x","legA":"caller","callidB":"y","legB":"caller","mode":"refer"},"id":3,"jsonrpc":"2.0"}
             < {"jsonrpc":"2.0","id":3,"result":{"cmd_id":"cmd-3","status":"Started"}}
             < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"cmd-3","data":"TRANSFER_ACCEPT","callid":"x","leg":"caller","time":"T"}}
-            < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"cmd-3","data":"CALL_START","callid":"x","leg":"callee","time":"T"}}
+            < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"cmd-3","data":"CALL_START","callid":"x","leg":"callee","uri":"sip:other@fake","time":"T"}}
             < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"cmd-3","callid":"x"}}
             > {"method":"CallAttendedTransfer","params":{"callid_a":"x","leg_a":"caller","callid_b":"unknown","leg_b":"caller"},"id":4,"jsonrpc":"2.0"}
             < {"jsonrpc":"2.0","id":4,"result":{"cmd_id":"cmd-4","status":"Started"}}

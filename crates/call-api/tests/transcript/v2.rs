@@ -1,5 +1,6 @@
 //! Dialect v2: what clients of the Go implementation send and read.
 
+use call_api::config::Limits;
 use call_api::server::dialect::Dialect;
 use expect_test::{Expect, expect};
 
@@ -68,8 +69,8 @@ async fn transfers_say_when_they_have_succeeded() {
             > {"jsonrpc":"2.0","id":"2","method":"CallAttendedTransfer","params":{"callidA":"x","legA":"callee","callidB":"y","legB":"caller"}}
             < {"jsonrpc":"2.0","id":"2","result":{"cmd_id":"cmd-2","event":"Started","status":"Started"}}
             < {"jsonrpc":"2.0","method":"CallAttendedTransfer","params":{"cmd_id":"cmd-2","event":"Transferring","callid":"x","leg":"callee","time":"T"}}
-            < {"jsonrpc":"2.0","method":"CallAttendedTransfer","params":{"cmd_id":"cmd-2","data":{"callid":"x"},"event":"TransferStart","callid":"x","leg":"caller","time":"T"}}
-            < {"jsonrpc":"2.0","method":"CallAttendedTransfer","params":{"cmd_id":"cmd-2","data":{"callid":"x"},"event":"TransferSuccessful","callid":"x","time":"T"}}
+            < {"jsonrpc":"2.0","method":"CallAttendedTransfer","params":{"cmd_id":"cmd-2","data":{"callid":"x","destination":"sip:other@fake"},"event":"TransferStart","callid":"x","leg":"caller","uri":"sip:other@fake","time":"T"}}
+            < {"jsonrpc":"2.0","method":"CallAttendedTransfer","params":{"cmd_id":"cmd-2","data":{"callid":"x","destination":"sip:other@fake"},"event":"TransferSuccessful","callid":"x","uri":"sip:other@fake","time":"T"}}
             < {"jsonrpc":"2.0","method":"CallAttendedTransfer","params":{"cmd_id":"cmd-2","event":"Ended","callid":"x","time":"T"}}
         "#]],
     )
@@ -219,6 +220,125 @@ async fn requests_are_read_loosely() {
     .await;
 }
 
+/// As it was recorded: of a request that has nothing but text in it, and a known method.
+#[tokio::test]
+async fn a_command_whose_parameters_are_wrong_is_started_and_fails() {
+    let request = |method: &str, params: &str| {
+        format!(r#"{{"jsonrpc":"2.0","id":"1","method":"{method}","params":{{{params}}}}}"#)
+    };
+    check(
+        &[
+            &request("CallStart", ""),
+            &request("CallStart", r#""caller":"sip:alice@h","callee":"""#),
+            &request("CallStart", r#""caller":"not a uri","callee":"sip:bob@h""#),
+            &request(
+                "CallBlindTransfer",
+                r#""callid":"x","leg":"both","destination":"sip:cindy@h""#,
+            ),
+            &request("CallAttendedTransfer", r#""callidA":"x","legA":"caller","callidB":"y""#),
+            &request("CallHold", r#""callid":"a b""#),
+            &request("CallUnHold", ""),
+            &request("CallEnd", r#""callid":"a b","colour":"red""#),
+        ],
+        expect![[r#"
+            > {"jsonrpc":"2.0","id":"1","method":"CallStart","params":{}}
+            < {"jsonrpc":"2.0","id":"1","result":{"cmd_id":"cmd-1","event":"Started","status":"Started"}}
+            < {"jsonrpc":"2.0","method":"CallStart","params":{"cmd_id":"cmd-1","data":"caller not specified","event":"Error","error":{"code":-32602,"message":"parameter \"caller\" is missing: expected a SIP URI such as \"sip:alice@10.0.0.10\"","data":{"kind":"invalid_params"}},"time":"T"}}
+            < {"jsonrpc":"2.0","method":"CallStart","params":{"cmd_id":"cmd-1","event":"Ended","time":"T"}}
+            > {"jsonrpc":"2.0","id":"1","method":"CallStart","params":{"caller":"sip:alice@h","callee":""}}
+            < {"jsonrpc":"2.0","id":"1","result":{"cmd_id":"cmd-2","event":"Started","status":"Started"}}
+            < {"jsonrpc":"2.0","method":"CallStart","params":{"cmd_id":"cmd-2","data":"callee not specified","event":"Error","error":{"code":-32602,"message":"parameter \"callee\" is missing: expected a SIP URI such as \"sip:alice@10.0.0.10\"","data":{"kind":"invalid_params"}},"time":"T"}}
+            < {"jsonrpc":"2.0","method":"CallStart","params":{"cmd_id":"cmd-2","event":"Ended","time":"T"}}
+            > {"jsonrpc":"2.0","id":"1","method":"CallStart","params":{"caller":"not a uri","callee":"sip:bob@h"}}
+            < {"jsonrpc":"2.0","id":"1","result":{"cmd_id":"cmd-3","event":"Started","status":"Started"}}
+            < {"jsonrpc":"2.0","method":"CallStart","params":{"cmd_id":"cmd-3","data":"400 Invalid ruri","event":"Error","error":{"code":-32602,"message":"parameter \"caller\" is not valid: expected a SIP URI such as \"sip:alice@10.0.0.10\"","data":{"kind":"invalid_params"}},"time":"T"}}
+            < {"jsonrpc":"2.0","method":"CallStart","params":{"cmd_id":"cmd-3","event":"Ended","time":"T"}}
+            > {"jsonrpc":"2.0","id":"1","method":"CallBlindTransfer","params":{"callid":"x","leg":"both","destination":"sip:cindy@h"}}
+            < {"jsonrpc":"2.0","id":"1","result":{"cmd_id":"cmd-4","event":"Started","status":"Started"}}
+            < {"jsonrpc":"2.0","method":"CallBlindTransfer","params":{"cmd_id":"cmd-4","data":"-32000 Server error","event":"Error","error":{"code":-32602,"message":"parameter \"leg\" is not valid: expected \"caller\" or \"callee\"","data":{"kind":"invalid_params"}},"time":"T"}}
+            < {"jsonrpc":"2.0","method":"CallBlindTransfer","params":{"cmd_id":"cmd-4","event":"Ended","time":"T"}}
+            > {"jsonrpc":"2.0","id":"1","method":"CallAttendedTransfer","params":{"callidA":"x","legA":"caller","callidB":"y"}}
+            < {"jsonrpc":"2.0","id":"1","result":{"cmd_id":"cmd-5","event":"Started","status":"Started"}}
+            < {"jsonrpc":"2.0","method":"CallAttendedTransfer","params":{"cmd_id":"cmd-5","data":"legB not specified","event":"Error","error":{"code":-32602,"message":"parameter \"leg_b\" is missing: expected \"caller\" or \"callee\"","data":{"kind":"invalid_params"}},"time":"T"}}
+            < {"jsonrpc":"2.0","method":"CallAttendedTransfer","params":{"cmd_id":"cmd-5","event":"Ended","time":"T"}}
+            > {"jsonrpc":"2.0","id":"1","method":"CallHold","params":{"callid":"a b"}}
+            < {"jsonrpc":"2.0","id":"1","result":{"cmd_id":"cmd-6","event":"Started","status":"Started"}}
+            < {"jsonrpc":"2.0","method":"CallHold","params":{"cmd_id":"cmd-6","data":"404 Dialog not found","event":"Error","error":{"code":-32602,"message":"parameter \"callid\" is not valid: expected a SIP Call-ID: 1 to 256 visible ASCII characters","data":{"kind":"invalid_params"}},"time":"T"}}
+            < {"jsonrpc":"2.0","method":"CallHold","params":{"cmd_id":"cmd-6","event":"Ended","time":"T"}}
+            > {"jsonrpc":"2.0","id":"1","method":"CallUnHold","params":{}}
+            < {"jsonrpc":"2.0","id":"1","result":{"cmd_id":"cmd-7","event":"Started","status":"Started"}}
+            < {"jsonrpc":"2.0","method":"CallUnhold","params":{"cmd_id":"cmd-7","data":"callid not specified","event":"Error","error":{"code":-32602,"message":"parameter \"callid\" is missing: expected a SIP Call-ID: 1 to 256 visible ASCII characters","data":{"kind":"invalid_params"}},"time":"T"}}
+            < {"jsonrpc":"2.0","method":"CallUnhold","params":{"cmd_id":"cmd-7","event":"Ended","time":"T"}}
+            > {"jsonrpc":"2.0","id":"1","method":"CallEnd","params":{"callid":"a b","colour":"red"}}
+            < {"jsonrpc":"2.0","id":"1","result":{"cmd_id":"cmd-8","event":"Started","status":"Started"}}
+            < {"jsonrpc":"2.0","method":"CallEnd","params":{"cmd_id":"cmd-8","data":"404 Requested Dialog not found","event":"Error","error":{"code":-32602,"message":"parameter \"callid\" is not valid: expected a SIP Call-ID: 1 to 256 visible ASCII characters","data":{"kind":"invalid_params"}},"time":"T"}}
+            < {"jsonrpc":"2.0","method":"CallEnd","params":{"cmd_id":"cmd-8","event":"Ended","time":"T"}}
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_wrong_command_sent_again_is_a_retry_and_another_one_a_conflict() {
+    let hold = |params: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":"1","method":"CallHold","params":{{"cmd_id":"mine"{params}}}}}"#
+        )
+    };
+    check(
+        &[&hold(""), &hold(""), &hold(r#","callid":"x""#), &hold(r#","leg":"caller""#)],
+        expect![[r#"
+            > {"jsonrpc":"2.0","id":"1","method":"CallHold","params":{"cmd_id":"mine"}}
+            < {"jsonrpc":"2.0","id":"1","result":{"cmd_id":"mine","event":"Started","status":"Started"}}
+            < {"jsonrpc":"2.0","method":"CallHold","params":{"cmd_id":"mine","data":"callid not specified","event":"Error","error":{"code":-32602,"message":"parameter \"callid\" is missing: expected a SIP Call-ID: 1 to 256 visible ASCII characters","data":{"kind":"invalid_params"}},"time":"T"}}
+            < {"jsonrpc":"2.0","method":"CallHold","params":{"cmd_id":"mine","event":"Ended","time":"T"}}
+            > {"jsonrpc":"2.0","id":"1","method":"CallHold","params":{"cmd_id":"mine"}}
+            < {"jsonrpc":"2.0","id":"1","result":{"cmd_id":"mine","event":"Started","status":"Started","replayed":true}}
+            > {"jsonrpc":"2.0","id":"1","method":"CallHold","params":{"cmd_id":"mine","callid":"x"}}
+            < {"jsonrpc":"2.0","id":"1","error":{"code":-32005,"message":"this cmd_id was used for another command","data":{"kind":"conflict"}}}
+            > {"jsonrpc":"2.0","id":"1","method":"CallHold","params":{"cmd_id":"mine","leg":"caller"}}
+            < {"jsonrpc":"2.0","id":"1","error":{"code":-32005,"message":"this cmd_id was used for another command","data":{"kind":"conflict"}}}
+        "#]],
+    )
+    .await;
+}
+
+/// It does not run for longer than it takes to say that it failed, and has called nobody.
+#[tokio::test]
+async fn a_wrong_command_takes_no_room() {
+    let mut client = Client::with_limits(&Limits { commands: 1, ..Limits::default() });
+    client = client.speaking(Dialect::V2);
+    for _ in 0..3 {
+        client.send(r#"{"jsonrpc":"2.0","id":1,"method":"CallStart","params":{}}"#).await;
+        assert_eq!(client.commands.running(), 0);
+    }
+    client.transcript.clear();
+    client.send(r#"{"jsonrpc":"2.0","id":1,"method":"CallEnd","params":{"callid":"x"}}"#).await;
+    expect![[r#"
+        > {"jsonrpc":"2.0","id":1,"method":"CallEnd","params":{"callid":"x"}}
+        < {"jsonrpc":"2.0","id":1,"result":{"cmd_id":"cmd-4","event":"Started","status":"Started"}}
+        < {"jsonrpc":"2.0","method":"CallEnd","params":{"cmd_id":"cmd-4","event":"Ended","time":"T"}}
+    "#]].assert_eq(&client.transcript);
+}
+
+#[tokio::test]
+async fn a_wrong_command_is_read_by_a_subscriber_of_v1() {
+    let mut actor = Client::new().speaking(Dialect::V2);
+    let mut of_v1 = actor.another();
+    actor.send(r#"{"jsonrpc":"2.0","id":2,"method":"CallHold","params":{"cmd_id":"mine"}}"#).await;
+    of_v1.begin(
+        r#"{"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"filter":{"cmd_id":"mine"}}}"#,
+    );
+    of_v1.idle().await;
+    of_v1.write_down();
+    expect![[r#"
+        > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"filter":{"cmd_id":"mine"}}}
+        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-0"}}
+        < {"jsonrpc":"2.0","method":"Error","params":{"cmd_id":"mine","code":-32602,"message":"parameter \"callid\" is missing: expected a SIP Call-ID: 1 to 256 visible ASCII characters","data":{"kind":"invalid_params"},"subscription":"sub-1","cursor":"0000000a-2","prev":"0000000a-0"}}
+        < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"mine","subscription":"sub-1","cursor":"0000000a-3","prev":"0000000a-2"}}
+    "#]].assert_eq(&of_v1.transcript);
+}
+
 #[tokio::test]
 async fn what_cannot_be_understood_is_refused_as_in_v1() {
     check(
@@ -227,7 +347,13 @@ async fn what_cannot_be_understood_is_refused_as_in_v1() {
             "[]",
             r#"{"jsonrpc":"2.0","id":"m","method":5,"params":{}}"#,
             r#"{"jsonrpc":"2.0","id":"1","method":"NoSuchMethod","params":{}}"#,
-            r#"{"jsonrpc":"2.0","id":"1","method":"CallStart","params":{"caller":"","callee":"sip:bob@h"}}"#,
+            r#"{"jsonrpc":"2.0","id":"1","method":"CallStart"}"#,
+            r#"{"jsonrpc":"2.0","id":"1","method":"CallStart","params":["sip:alice@h","sip:bob@h"]}"#,
+            r#"{"jsonrpc":"2.0","id":"1","method":"CallEnd","params":{"callid":7}}"#,
+            r#"{"jsonrpc":"2.0","id":"1","method":"CallHold","params":{"callid":null}}"#,
+            r#"{"jsonrpc":"2.0","id":"1","method":"CallHold","params":{"timeout_ms":500}}"#,
+            r#"{"jsonrpc":"2.0","id":"1","method":"CallStart","params":{"caller":"sip:alice@h","callee":"sip:bob@h","mode":"both"}}"#,
+            r#"{"jsonrpc":"2.0","id":"1","method":"CallHold","params":{"cmd_id":"a\r\nb"}}"#,
             r#"{"jsonrpc":"2.0","id":"1","method":"Echo","params":{"cmd_id":5}}"#,
             r#"{"jsonrpc":"2.0","id":"1","method":"CallGet","params":{"callid":"x","colour":"red"}}"#,
         ],
@@ -240,8 +366,20 @@ async fn what_cannot_be_understood_is_refused_as_in_v1() {
             < {"jsonrpc":"2.0","id":"m","error":{"code":-32600,"message":"\"method\" must be a string","data":{"kind":"invalid_request"}}}
             > {"jsonrpc":"2.0","id":"1","method":"NoSuchMethod","params":{}}
             < {"jsonrpc":"2.0","id":"1","error":{"code":-32601,"message":"unknown method \"NoSuchMethod\"","data":{"kind":"method_not_found"}}}
-            > {"jsonrpc":"2.0","id":"1","method":"CallStart","params":{"caller":"","callee":"sip:bob@h"}}
-            < {"jsonrpc":"2.0","id":"1","error":{"code":-32602,"message":"parameter \"caller\" is missing (is it \"callee\"?): expected a SIP URI such as \"sip:alice@10.0.0.10\"","data":{"kind":"invalid_params"}}}
+            > {"jsonrpc":"2.0","id":"1","method":"CallStart"}
+            < {"jsonrpc":"2.0","id":"1","error":{"code":-32602,"message":"parameter \"caller\" is missing: expected a SIP URI such as \"sip:alice@10.0.0.10\"","data":{"kind":"invalid_params"}}}
+            > {"jsonrpc":"2.0","id":"1","method":"CallStart","params":["sip:alice@h","sip:bob@h"]}
+            < {"jsonrpc":"2.0","id":"1","error":{"code":-32602,"message":"parameters must be named: expected an object such as {\"callid\": \"…\"}","data":{"kind":"invalid_params"}}}
+            > {"jsonrpc":"2.0","id":"1","method":"CallEnd","params":{"callid":7}}
+            < {"jsonrpc":"2.0","id":"1","error":{"code":-32602,"message":"parameter \"callid\" is not valid: expected a SIP Call-ID: 1 to 256 visible ASCII characters","data":{"kind":"invalid_params"}}}
+            > {"jsonrpc":"2.0","id":"1","method":"CallHold","params":{"callid":null}}
+            < {"jsonrpc":"2.0","id":"1","error":{"code":-32602,"message":"parameter \"callid\" is missing: expected a SIP Call-ID: 1 to 256 visible ASCII characters","data":{"kind":"invalid_params"}}}
+            > {"jsonrpc":"2.0","id":"1","method":"CallHold","params":{"timeout_ms":500}}
+            < {"jsonrpc":"2.0","id":"1","error":{"code":-32602,"message":"parameter \"callid\" is missing: expected a SIP Call-ID: 1 to 256 visible ASCII characters","data":{"kind":"invalid_params"}}}
+            > {"jsonrpc":"2.0","id":"1","method":"CallStart","params":{"caller":"sip:alice@h","callee":"sip:bob@h","mode":"both"}}
+            < {"jsonrpc":"2.0","id":"1","error":{"code":-32602,"message":"parameter \"mode\" is not valid: expected \"auto\", \"refer\" or \"bridge\"","data":{"kind":"invalid_params"}}}
+            > {"jsonrpc":"2.0","id":"1","method":"CallHold","params":{"cmd_id":"a\r\nb"}}
+            < {"jsonrpc":"2.0","id":"1","error":{"code":-32602,"message":"parameter \"cmd_id\" is not valid: expected 1 to 128 printable characters","data":{"kind":"invalid_params"}}}
             > {"jsonrpc":"2.0","id":"1","method":"Echo","params":{"cmd_id":5}}
             < {"jsonrpc":"2.0","id":"1","error":{"code":-32602,"message":"parameter \"cmd_id\" is not valid: expected 1 to 128 printable characters","data":{"kind":"invalid_params"}}}
             > {"jsonrpc":"2.0","id":"1","method":"CallGet","params":{"callid":"x","colour":"red"}}

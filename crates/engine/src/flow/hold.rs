@@ -141,7 +141,8 @@ impl Engine {
                     let told = told.and_then(|hold| Some((hold.command?, hold.call_id.clone())));
                     if let Some((command, call_id)) = told {
                         let step = Step::HoldAsked;
-                        self.report(Event::Progress(command, Progress { step, side, call_id }));
+                        let progress = Progress { step, side, uri: None, call_id };
+                        self.report(Event::Progress(command, progress));
                     }
                     self.ua.offer(now, leg, Some(offer));
                 }
@@ -183,7 +184,7 @@ impl Engine {
         call.set_hold_part(side, next);
         if let Some(command) = command {
             let step = if held { Step::Held } else { Step::Unheld };
-            self.report(Event::Progress(command, Progress { step, side, call_id }));
+            self.report(Event::Progress(command, Progress { step, side, uri: None, call_id }));
         }
         self.advance_hold(now, key);
     }

@@ -131,6 +131,14 @@ impl Start {
         [Party::new(caller, reached), Party::new(callee, Reached::Calling)]
     }
 
+    /// Where a party is called.
+    pub(crate) fn uri(&self, side: Side) -> &str {
+        match side {
+            Side::Caller => &self.request.caller,
+            Side::Callee => &self.request.callee,
+        }
+    }
+
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         [self.deadline, self.give_up].into_iter().flatten().min()
     }
@@ -220,12 +228,11 @@ impl Engine {
                 }
             }
             ua::Event::Notified(_, Some(report)) => {
-                self.progress(
-                    command,
-                    Side::Caller,
-                    &call_id,
-                    Step::TransferProgress(report.status),
-                );
+                // It speaks of the call that the phone has placed, once that is here.
+                let placed = start.call.and_then(|key| self.calls.get(&key));
+                let call_id = placed.map_or(call_id, |call| call.call_id.clone());
+                let step = Step::TransferProgress(report.status);
+                self.progress(command, Side::Caller, &call_id, step);
                 self.on_report(now, command, report);
             }
             // The call has no media yet, whatever the phone would like it to have.

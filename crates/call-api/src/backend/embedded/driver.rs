@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::translate;
 use super::udp::Udp;
 use super::{EventSink, Progress, Settings};
-use crate::api::{Command, CommandError, Done, Subject};
+use crate::api::{Command, CommandError, Done};
 use crate::config::Redirects;
 
 /// Datagrams taken from the socket before commands and timers get their turn.
@@ -37,7 +37,6 @@ pub(super) struct Order {
 }
 
 struct Running {
-    subject: Subject,
     progress: Progress,
     done: oneshot::Sender<Result<Done, CommandError>>,
 }
@@ -128,7 +127,7 @@ impl Driver {
         self.last_command += 1;
         let id = CommandId(self.last_command);
         let Order { command, progress, done } = order;
-        self.running.insert(id, Running { subject: Subject::of(&command), progress, done });
+        self.running.insert(id, Running { progress, done });
         match command {
             Command::CallStart(start) => self.engine.start(now(), id, translate::start(start)),
             Command::CallBlindTransfer(transfer) => {
@@ -142,8 +141,8 @@ impl Driver {
             Command::CallEnd(end) => {
                 self.engine.end(now(), id, end.callid.as_str(), end.timeout);
             }
-            // It never gets here: it needs no engine.
-            Command::Echo(_) => drop(self.running.remove(&id)),
+            // They never get here: they need no engine.
+            Command::Echo(_) | Command::Mistaken(_) => drop(self.running.remove(&id)),
         }
     }
 
@@ -161,7 +160,7 @@ impl Driver {
         match event {
             engine::Event::Progress(id, progress) => {
                 if let Some(running) = self.running.get(&id) {
-                    running.progress.report(translate::progress(&progress, &running.subject));
+                    running.progress.report(translate::progress(&progress));
                 }
             }
             engine::Event::Done(id, result) => {

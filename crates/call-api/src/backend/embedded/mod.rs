@@ -103,6 +103,7 @@ impl Backend for Embedded {
                     progress.report(Event::new(EventKind::Reply { params: echo.params }));
                     Ok(Done::default())
                 }
+                Command::Mistaken(mistaken) => Err(mistaken.into()),
                 command @ (Command::CallStart(_)
                 | Command::CallBlindTransfer(_)
                 | Command::CallAttendedTransfer(_)

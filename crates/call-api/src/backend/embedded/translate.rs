@@ -9,7 +9,7 @@ use crate::api::call::{EndedBy, Ending, Party, Reached, Stage};
 use crate::api::{
     Call, CallAttendedTransfer, CallBlindTransfer, CallChange, CallEvent, CallHold, CallId,
     CallStart, CallUnHold, CommandError, Done, Event, EventKind, Mode, Origin, Registration,
-    RegistrationChange, RegistrationEvent, Side, SipUri, Subject,
+    RegistrationChange, RegistrationEvent, Side, SipUri,
 };
 
 /// The engine's form of a `CallStart`.
@@ -91,7 +91,7 @@ pub fn unhold(unhold: CallUnHold) -> engine::HoldRequest {
 
 /// A step of the engine's as an event.
 #[must_use]
-pub fn progress(progress: &engine::Progress, subject: &Subject) -> Event {
+pub fn progress(progress: &engine::Progress) -> Event {
     let kind = match progress.step {
         Step::Ringing => EventKind::Ringing,
         Step::EarlyMedia => EventKind::EarlyMedia,
@@ -104,24 +104,14 @@ pub fn progress(progress: &engine::Progress, subject: &Subject) -> Event {
         Step::Unheld => EventKind::Unheld,
     };
     let (event, side) = (Event::new(kind), side(progress.side));
-    let event = match party_uri(subject, progress) {
-        Some(uri) => event.at(side, uri.clone()),
+    // A phone's Contact may be none that the API takes.
+    let event = match progress.uri.as_deref().and_then(SipUri::parse) {
+        Some(uri) => event.at(side, uri),
         None => event.at_leg(side),
     };
     match call_id(&progress.call_id) {
         Some(call_id) => event.in_call(call_id),
         None => event,
-    }
-}
-
-/// The URI of the party that a step happened to, as far as the command named it.
-fn party_uri<'a>(subject: &'a Subject, progress: &engine::Progress) -> Option<&'a SipUri> {
-    match (subject, progress.side, progress.step) {
-        (Subject::CallStart { caller, .. }, engine::Side::Caller, _) => Some(caller),
-        (Subject::CallStart { callee, .. }, engine::Side::Callee, _) => Some(callee),
-        // All else of a transfer happens to the party that goes.
-        (_, _, Step::CallStarted | Step::Ringing | Step::EarlyMedia) => subject.destination(),
-        _ => None,
     }
 }
 

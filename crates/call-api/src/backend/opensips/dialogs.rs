@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
 
-use super::events::{DialogChanged, DialogState, Happened, HoldChanged, HoldState};
+use super::events::{DialogChanged, DialogState, Happened, HoldChanged, HoldState, without_mark};
 use super::mi::{Method, MiError};
 use super::proxy::WeakProxy;
 use crate::api::call::{EndedBy, Ending, Party, Reached, Stage};
@@ -423,6 +423,14 @@ pub(super) struct Listed {
 }
 
 impl Listed {
+    /// The URI of a party, as its INVITE had it.
+    pub(super) fn uri(&self, side: Side) -> Option<SipUri> {
+        SipUri::parse(match side {
+            Side::Caller => &self.from_uri,
+            Side::Callee => &self.to_uri,
+        })
+    }
+
     pub(super) fn read(dialog: &Value) -> Option<Self> {
         let text = |name: &str| dialog[name].as_str().map(str::to_owned);
         // A list of objects with one member each.
@@ -444,16 +452,5 @@ impl Listed {
             transfer_leg: kept_text("call_transfer_leg"),
             transfer_callid: kept_text("call_transfer_callid"),
         })
-    }
-}
-
-/// A URI without the parameter by which OpenSIPS knows a transferred call again.
-fn without_mark(uri: String) -> String {
-    match uri.split_once(";osid=") {
-        Some((before, after)) => {
-            let rest = after.find(';').map_or("", |at| &after[at..]);
-            format!("{before}{rest}")
-        }
-        None => uri,
     }
 }

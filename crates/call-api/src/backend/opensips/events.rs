@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::api::Side;
+use crate::api::{Side, SipUri};
 
 /// Something that happened to a dialog.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,8 +69,10 @@ impl DialogState {
 pub struct Transferred {
     /// The Call-ID of the dialog that is transferred.
     pub callid: String,
-    /// The Call-ID of the new one.
+    /// The Call-ID of the new one; empty when it is not known.
     pub new_callid: String,
+    /// Where the new one goes, when that is told.
+    pub destination: Option<SipUri>,
     /// How far.
     pub state: TransferState,
 }
@@ -153,6 +155,8 @@ impl Happened {
         struct Transfer {
             callid: String,
             transfer_callid: String,
+            #[serde(default)]
+            destination: String,
             state: String,
             status: String,
         }
@@ -174,7 +178,7 @@ impl Happened {
                 Some(Self::Dialog(DialogChanged { id, callid, state }))
             }
             "E_CALL_TRANSFER" => {
-                let Transfer { callid, transfer_callid, state, status } =
+                let Transfer { callid, transfer_callid, destination, state, status } =
                     Transfer::deserialize(params).ok()?;
                 let state = match state.as_str() {
                     "start" => TransferState::Start,
@@ -183,7 +187,9 @@ impl Happened {
                     "fail" => TransferState::Fail(Status::parse(&status)?),
                     _ => return None,
                 };
-                Some(Self::Transfer(Transferred { callid, new_callid: transfer_callid, state }))
+                let destination = SipUri::parse(&without_mark(destination));
+                let new_callid = transfer_callid;
+                Some(Self::Transfer(Transferred { callid, new_callid, destination, state }))
             }
             "E_CALL_HOLD" => {
                 let Hold { callid, leg, action, state } = Hold::deserialize(params).ok()?;
@@ -218,6 +224,17 @@ impl Happened {
 fn digits(number: String) -> Option<String> {
     let number: u32 = number.parse().ok()?;
     Some(format!("{number:x}").chars().rev().collect())
+}
+
+/// A URI without the parameter by which OpenSIPS knows a transferred call again.
+pub(super) fn without_mark(uri: String) -> String {
+    match uri.split_once(";osid=") {
+        Some((before, after)) => {
+            let rest = after.find(';').map_or("", |at| &after[at..]);
+            format!("{before}{rest}")
+        }
+        None => uri,
+    }
 }
 
 /// The party that OpenSIPS calls so.
@@ -287,8 +304,12 @@ mod tests {
     fn a_blind_start_is_read_without_its_leg_which_is_wrong() {
         let start = br#"{"jsonrpc":"2.0","method":"E_CALL_TRANSFER","params":{"callid":"old","leg":"new","transfer_callid":"new","destination":"sip:bob@127.0.0.1:5072","state":"start","status":""}}"#;
         let state = TransferState::Start;
-        let expected =
-            Transferred { callid: "old".to_owned(), new_callid: "new".to_owned(), state };
+        let expected = Transferred {
+            callid: "old".to_owned(),
+            new_callid: "new".to_owned(),
+            destination: SipUri::parse("sip:bob@127.0.0.1:5072"),
+            state,
+        };
         assert_eq!(Happened::parse(start), Some(Happened::Transfer(expected)));
     }
 

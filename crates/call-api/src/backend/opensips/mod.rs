@@ -129,6 +129,7 @@ impl OpenSips {
                 progress.report(Event::new(EventKind::Reply { params: echo.params }));
                 Ok(Done::default())
             }
+            Command::Mistaken(mistaken) => Err(mistaken.into()),
             Command::CallStart(start) => {
                 let proxy = self.any()?;
                 start::run(proxy, start, progress, stop(proxy)).await

@@ -75,7 +75,7 @@ impl<'a> Referral<'a> {
                 () = until(settle) => return Err(self.tracker.settled()),
             };
             for step in steps {
-                if let Step::Started(Some(new)) = &step {
+                if let Step::Started { callid: Some(new), .. } = &step {
                     self.watch.add(self.proxy, new.as_str()).await;
                 }
                 report(step);

@@ -343,7 +343,7 @@ impl Helper<'_> {
                 // Of the new call, once there is one that is known.
                 report(kind, Side::Caller, caller, new.as_ref().or(Some(callid)));
             }
-            Step::Started(started) => {
+            Step::Started { callid: started, .. } => {
                 *waits_for = Origin::Callee;
                 report(EventKind::CallStarted, Side::Callee, callee, started.as_ref());
                 *new = started;

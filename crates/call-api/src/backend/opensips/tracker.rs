@@ -9,7 +9,7 @@
 
 use super::dialogs::Listed;
 use super::events::{DialogState, Happened, Status, TransferState};
-use crate::api::CallId;
+use crate::api::{CallId, SipUri};
 
 /// How far a transfer is known to be.
 #[derive(Debug)]
@@ -34,8 +34,13 @@ pub(super) enum Step {
     Accepted,
     /// The transferred phone says how far its call is.
     Progress(u16),
-    /// The new call is on its way. It has no name where the proxy does not know which it is.
-    Started(Option<CallId>),
+    /// The new call is on its way.
+    Started {
+        /// It has no name where the proxy does not know which it is.
+        callid: Option<CallId>,
+        /// Where it goes, when that was told.
+        destination: Option<SipUri>,
+    },
 }
 
 /// What is known after an event.
@@ -100,21 +105,16 @@ impl Tracker {
     /// Takes an event of the old dialog or the new one.
     pub(super) fn event(&mut self, event: &Happened, steps: &mut Vec<Step>) -> Verdict {
         match event {
-            Happened::Transfer(event) if event.callid == self.old.as_str() => match &event.state {
-                TransferState::Start => {
-                    self.start(&event.new_callid, steps);
-                    Verdict::Open
+            Happened::Transfer(event) if event.callid == self.old.as_str() => {
+                // Whatever it tells of the new call: that call is here.
+                self.start(&event.new_callid, event.destination.as_ref(), steps);
+                match &event.state {
+                    TransferState::Start => Verdict::Open,
+                    TransferState::Ok => self.answered(),
+                    TransferState::Notify(status) => self.notified(status, steps),
+                    TransferState::Fail(status) => self.failed(status.clone()),
                 }
-                TransferState::Ok => {
-                    self.start(&event.new_callid, steps);
-                    self.answered()
-                }
-                TransferState::Notify(status) => self.notified(&event.new_callid, status, steps),
-                TransferState::Fail(status) => {
-                    self.start(&event.new_callid, steps);
-                    self.failed(status.clone())
-                }
-            },
+            }
             Happened::Dialog(event) if event.callid == self.old.as_str() => {
                 self.old_ended |= event.state == DialogState::Deleted;
                 Verdict::Open
@@ -128,7 +128,7 @@ impl Tracker {
     pub(super) fn old_listed(&mut self, listed: &Listed, steps: &mut Vec<Step>) -> Verdict {
         match (&listed.transfer_callid, listed.transfer_leg.as_deref()) {
             (Some(new), _) => {
-                self.start(new, steps);
+                self.start(new, None, steps);
                 Verdict::Open
             }
             (None, Some("")) if !self.accepted => Verdict::Failed(Failure::Refused),
@@ -168,13 +168,13 @@ impl Tracker {
         }
     }
 
-    fn start(&mut self, new: &str, steps: &mut Vec<Step>) {
+    fn start(&mut self, new: &str, destination: Option<&SipUri>, steps: &mut Vec<Step>) {
         self.accept(steps);
         if self.new.is_none()
             && let Some(new) = CallId::parse(new)
         {
             self.new = Some(new.clone());
-            steps.push(Step::Started(Some(new)));
+            steps.push(Step::Started { callid: Some(new), destination: destination.cloned() });
         }
     }
 
@@ -182,18 +182,16 @@ impl Tracker {
         self.new.clone().map_or(Verdict::Open, |new| Verdict::Answered(Some(new)))
     }
 
-    fn notified(&mut self, new: &str, status: &Status, steps: &mut Vec<Step>) -> Verdict {
-        self.accept(steps);
+    fn notified(&self, status: &Status, steps: &mut Vec<Step>) -> Verdict {
         match status.code {
             100..200 => {
                 steps.push(Step::Progress(status.code));
                 Verdict::Open
             }
             200..300 => {
-                self.start(new, steps);
                 // The phone placed the call past the proxy, or did not say what it is for.
                 if self.new.is_none() {
-                    steps.push(Step::Started(None));
+                    steps.push(Step::Started { callid: None, destination: None });
                 }
                 Verdict::Answered(self.new.clone())
             }
@@ -221,6 +219,7 @@ mod tests {
         Happened::Transfer(Transferred {
             callid: "old".to_owned(),
             new_callid: new_callid.to_owned(),
+            destination: None,
             state: TransferState::Notify(Status { code, reason: String::new() }),
         })
     }
@@ -230,7 +229,7 @@ mod tests {
         let mut tracker = Tracker::new(CallId::parse("old").unwrap());
         let mut steps = Vec::new();
         assert_eq!(tracker.event(&notify("", 200), &mut steps), Verdict::Answered(None));
-        assert_eq!(steps, [Step::Accepted, Step::Started(None)]);
+        assert_eq!(steps, [Step::Accepted, Step::Started { callid: None, destination: None }]);
     }
 
     #[test]

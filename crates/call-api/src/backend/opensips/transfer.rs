@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::dialogs::Listed;
 use super::events::{DialogState, leg};
 use super::mi::Method;
 use super::outcome::failure;
@@ -22,11 +23,12 @@ use crate::backend::Progress;
 pub(super) struct Transfer {
     callid: CallId,
     leg: Side,
+    /// Who it is sent to, as the client has it.
     destination: Option<SipUri>,
     /// The parameters of `call_transfer`.
     params: Value,
-    /// The call that is replaced.
-    replaced: Option<CallId>,
+    /// The call that is replaced, and the party of it that the other one is to talk to.
+    replaced: Option<(CallId, Side)>,
 }
 
 impl Transfer {
@@ -59,7 +61,13 @@ impl Transfer {
         if let Some(destination) = &destination {
             params["destination"] = destination.as_str().into();
         }
-        Ok(Self { callid: callid_a, leg: leg_a, destination, params, replaced: Some(callid_b) })
+        Ok(Self {
+            callid: callid_a,
+            leg: leg_a,
+            destination,
+            params,
+            replaced: Some((callid_b, leg_b)),
+        })
     }
 
     /// Runs the command.
@@ -109,17 +117,15 @@ fn is_supported(mode: Mode, headers: &ExtraHeaders) -> Result<(), CommandError> 
     Err(CommandError::Unsupported(what.to_owned()))
 }
 
-/// OpenSIPS would send a REFER to a phone that rings.
-async fn is_established(proxy: &Proxy, callid: &CallId) -> Result<(), CommandError> {
+/// The dialog of a call that can be transferred. OpenSIPS would send a REFER to a phone that rings.
+async fn established(proxy: &Proxy, callid: &CallId) -> Result<Listed, CommandError> {
     let listed = proxy.dialog(callid).await;
     let listed = listed.map_err(|error| failure(proxy, Method::Dialogs, error))?;
-    match listed.map(|listed| listed.state) {
-        // What is over is refused later, unless another call has the same Call-ID.
-        Some(DialogState::Confirmed | DialogState::Deleted) => Ok(()),
-        Some(DialogState::Unconfirmed | DialogState::Early | DialogState::Answered) | None => {
-            Err(CommandError::InvalidState("the call is not established".to_owned()))
-        }
-    }
+    // What is over is refused later, unless another call has the same Call-ID.
+    let is_up = |listed: &Listed| listed.state >= DialogState::Confirmed;
+    listed
+        .filter(is_up)
+        .ok_or_else(|| CommandError::InvalidState("the call is not established".to_owned()))
 }
 
 struct Running<'a> {
@@ -139,9 +145,11 @@ struct Running<'a> {
 impl Running<'_> {
     /// Refers the party, and waits until it talks to the other one.
     async fn refer(&mut self) -> Result<(), CommandError> {
-        is_established(self.proxy, &self.transfer.callid).await?;
-        if let Some(replaced) = &self.transfer.replaced {
-            is_established(self.proxy, replaced).await?;
+        established(self.proxy, &self.transfer.callid).await?;
+        // What the REFER names, unless the client has said something else.
+        let mut target = None;
+        if let Some((replaced, side)) = &self.transfer.replaced {
+            target = established(self.proxy, replaced).await?.uri(*side);
         }
         let Self { transfer, proxy, progress, watch, new, talks, waits_for, referred } = self;
         let mut referral = Referral::new(proxy, watch, &transfer.callid);
@@ -155,12 +163,13 @@ impl Running<'_> {
                 Step::Progress(sip_code) => Event::new(EventKind::TransferProgress { sip_code })
                     .at_leg(transfer.leg)
                     .in_call(new.as_ref().unwrap_or(&transfer.callid).clone()),
-                Step::Started(started) => {
+                Step::Started { callid: started, destination } => {
                     *waits_for = Origin::Target;
                     new.clone_from(&started);
                     let event = Event::new(EventKind::CallStarted);
-                    let event = match &transfer.destination {
-                        Some(destination) => event.at(Side::Callee, destination.clone()),
+                    let named = transfer.destination.clone();
+                    let event = match named.or(destination).or(target.take()) {
+                        Some(uri) => event.at(Side::Callee, uri),
                         None => event.at_leg(Side::Callee),
                     };
                     match started {
@@ -180,7 +189,8 @@ impl Running<'_> {
 
     /// Releases the parties that do not talk any more.
     async fn release(&self) {
-        for callid in std::iter::once(&self.transfer.callid).chain(&self.transfer.replaced) {
+        let replaced = self.transfer.replaced.as_ref().map(|(callid, _)| callid);
+        for callid in std::iter::once(&self.transfer.callid).chain(replaced) {
             self.proxy.dialogs.ending(callid.as_str(), EndedBy::Transfer);
             let params = json!({"dialog_id": callid});
             match self.proxy.ask(Method::EndDialog, params).await {

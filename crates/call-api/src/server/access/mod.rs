@@ -194,7 +194,7 @@ impl Principal {
             Command::CallHold(hold) => self.may_change(&hold.callid, journal),
             Command::CallUnHold(unhold) => self.may_change(&unhold.callid, journal),
             Command::CallEnd(end) => self.may_change(&end.callid, journal),
-            Command::Echo(_) => Ok(()),
+            Command::Echo(_) | Command::Mistaken(_) => Ok(()),
         }
     }
 

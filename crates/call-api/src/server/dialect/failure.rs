@@ -24,45 +24,39 @@ struct ErrorData<'a> {
     /// Whose answer it is, or who did not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<Origin>,
+    #[serde(flatten)]
+    status: Status<'a>,
+}
+
+/// What somebody answered, as far as it is known.
+#[derive(Default, JsonSchema, Serialize)]
+pub(super) struct Status<'a> {
     /// SIP status code.
     #[serde(skip_serializing_if = "Option::is_none")]
-    sip_code: Option<u16>,
+    pub(super) sip_code: Option<u16>,
     /// SIP reason phrase.
     #[serde(skip_serializing_if = "Option::is_none")]
-    sip_reason: Option<&'a str>,
+    pub(super) sip_reason: Option<&'a str>,
     /// The cause in the Reason header (RFC 3326), when there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    q850: Option<u8>,
+    pub(super) q850: Option<u8>,
 }
 
 impl<'a> Failure<'a> {
     pub(super) fn of(error: &'a CommandError) -> Self {
-        let mut data = ErrorData {
-            kind: error.kind().name(),
-            origin: None,
-            sip_code: None,
-            sip_reason: None,
-            q850: None,
-        };
-        match error {
+        let (origin, status) = match error {
             CommandError::Sip { origin, code, reason, q850 } => {
-                data = ErrorData {
-                    origin: Some(*origin),
-                    sip_code: Some(*code),
-                    sip_reason: Some(reason),
-                    q850: *q850,
-                    ..data
-                }
+                let (sip_code, sip_reason) = (Some(*code), Some(reason.as_str()));
+                (Some(*origin), Status { sip_code, sip_reason, q850: *q850 })
             }
-            CommandError::Declined { origin, .. } => {
-                data = ErrorData { origin: Some(*origin), ..data }
-            }
+            CommandError::Declined { origin, .. } => (Some(*origin), Status::default()),
             // What a server says for somebody who did not answer (RFC 3261 §16.8).
             CommandError::Timeout { origin } => {
-                data = ErrorData { origin: Some(*origin), sip_code: Some(408), ..data }
+                (Some(*origin), Status { sip_code: Some(408), ..Status::default() })
             }
-            _ => {}
-        }
+            _ => (None, Status::default()),
+        };
+        let data = ErrorData { kind: error.kind().name(), origin, status };
         Self { code: error.kind().code(), message: error.to_string(), data }
     }
 }

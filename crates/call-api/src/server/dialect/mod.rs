@@ -109,11 +109,11 @@ impl Body {
     /// What the text of every notification ends with: the end of `params` and its own.
     const END: &'static str = "}}";
 
-    fn of(method: &'static str, params: &impl Serialize) -> Self {
+    fn of(method: &str, params: &impl Serialize) -> Self {
         #[derive(Serialize)]
         struct Notification<'a, P> {
             jsonrpc: &'static str,
-            method: &'static str,
+            method: &'a str,
             params: &'a P,
         }
         let text = serde_json::to_string(&Notification { jsonrpc: "2.0", method, params })

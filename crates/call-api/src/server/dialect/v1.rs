@@ -27,7 +27,8 @@ pub(in crate::server) struct EventParams<'a> {
     /// The party it happened to.
     #[serde(skip_serializing_if = "Option::is_none")]
     leg: Option<Side>,
-    /// That party's URI, as far as the command named it.
+    /// That party's URI, as far as the command named it; of whom an attended transfer without `destination` leads to,
+    /// where it is called.
     #[serde(skip_serializing_if = "Option::is_none")]
     uri: Option<&'a SipUri>,
     /// `TRANSFER_PROGRESS` only: the status that the referred phone reported.
@@ -109,10 +110,7 @@ fn event_params<'a>(
         callid: event.callid.as_ref(),
         leg: event.leg,
         uri: event.uri.as_ref(),
-        sip_code: match event.kind {
-            EventKind::TransferProgress { sip_code } => Some(sip_code),
-            _ => None,
-        },
+        sip_code: event.kind.sip_code(),
         params: match &event.kind {
             EventKind::Reply { params } => Some(params),
             _ => None,

@@ -15,9 +15,9 @@ use super::failure::Failure;
 use super::time::rfc3339;
 use crate::api::error::status_line;
 use crate::api::{
-    CallId, CommandError, CommandId, Event, EventKind, Origin, Side, SipUri, Subject,
+    CallId, CommandError, CommandId, Event, EventKind, Mistake, Origin, Side, SipUri, Subject,
 };
-use crate::server::journal::{CommandRecord, Notice};
+use crate::server::journal::{CommandRecord, Notice, Told};
 
 /// The params of every notification of a command.
 #[derive(JsonSchema, Serialize)]
@@ -38,7 +38,8 @@ pub(in crate::server) struct CommandParams<'a> {
     /// The party it happened to.
     #[serde(skip_serializing_if = "Option::is_none")]
     leg: Option<Side>,
-    /// That party's URI, as far as the command named it.
+    /// That party's URI, as far as the command named it; of whom an attended transfer without `destination` leads to,
+    /// where it is called.
     #[serde(skip_serializing_if = "Option::is_none")]
     uri: Option<&'a SipUri>,
     /// `TransferPending` only: the status that the referred phone reported.
@@ -108,10 +109,10 @@ struct Details<'a> {
     /// `CallStart`: who is called first.
     #[serde(skip_serializing_if = "Option::is_none")]
     caller: Option<&'a SipUri>,
-    /// Call-ID of the new call.
+    /// Call-ID of the new call, from `TransferStart` on.
     #[serde(skip_serializing_if = "Option::is_none")]
     callid: Option<&'a CallId>,
-    /// Whom the call or the party is sent to.
+    /// Whom the call or the party is sent to; of an attended transfer without `destination`, from `TransferStart` on.
     #[serde(skip_serializing_if = "Option::is_none")]
     destination: Option<&'a SipUri>,
     /// `TransferPending`: SIP status code and reason phrase.
@@ -124,7 +125,7 @@ struct Details<'a> {
 
 /// What a client is told of its command, if this dialect has a word for it.
 pub(super) fn body(command: &CommandRecord, notice: &Notice, time: SystemTime) -> Option<Body> {
-    let CommandRecord { cmd_id, subject, .. } = command;
+    let CommandRecord { cmd_id, subject, told, .. } = command;
     let bare = CommandParams {
         cmd_id,
         data: None,
@@ -140,20 +141,17 @@ pub(super) fn body(command: &CommandRecord, notice: &Notice, time: SystemTime) -
         Notice::Event(happened) => {
             let event = name(subject, happened)?;
             CommandParams {
-                data: data(subject, event, happened),
+                data: data(command, event, happened),
                 event,
                 callid: happened.callid.as_ref(),
                 leg: happened.leg,
                 uri: happened.uri.as_ref(),
-                sip_code: match happened.kind {
-                    EventKind::TransferProgress { sip_code } => Some(sip_code),
-                    _ => None,
-                },
+                sip_code: happened.kind.sip_code(),
                 ..bare
             }
         }
         Notice::Error(error) => CommandParams {
-            data: Some(Data::Words(words(subject, error))),
+            data: Some(Data::Words(words(subject, told, error))),
             event: EventName::Error,
             error: Some(Failure::of(error)),
             ..bare
@@ -165,7 +163,7 @@ pub(super) fn body(command: &CommandRecord, notice: &Notice, time: SystemTime) -
     Some(Body::of(method(subject), &params))
 }
 
-fn method(subject: &Subject) -> &'static str {
+fn method(subject: &Subject) -> &str {
     match subject {
         Subject::CallStart { .. } => "CallStart",
         Subject::CallBlindTransfer { .. } => "CallBlindTransfer",
@@ -174,6 +172,8 @@ fn method(subject: &Subject) -> &'static str {
         Subject::CallUnHold => "CallUnhold",
         Subject::CallEnd => "CallEnd",
         Subject::Echo => "Echo",
+        Subject::Mistaken { method } if method == "CallUnHold" => "CallUnhold",
+        Subject::Mistaken { method } => method,
     }
 }
 
@@ -201,33 +201,32 @@ fn name(subject: &Subject, event: &Event) -> Option<EventName> {
     })
 }
 
-fn data<'a>(subject: &'a Subject, name: EventName, event: &'a Event) -> Option<Data<'a>> {
+fn data<'a>(command: &'a CommandRecord, name: EventName, event: &'a Event) -> Option<Data<'a>> {
     let extra = match event.kind {
-        EventKind::TransferProgress { sip_code } => Some(sip_code),
         EventKind::Ringing => Some(180),
         EventKind::EarlyMedia => Some(183),
-        _ => None,
+        _ => event.kind.sip_code(),
     };
-    let (callid, extra) = (event.callid.as_ref(), extra.map(status_line));
-    let details = match (subject, name) {
+    let extra = extra.map(status_line);
+    // Of the new call: before there is one, events name the dialog with the party that goes there.
+    let is_new = matches!(command.told, Told::CallStarted(_));
+    let callid = event.callid.as_ref().filter(|_| is_new);
+    let details = match (&command.subject, name) {
         (Subject::CallStart { caller, callee }, EventName::Transferring) => {
             Details { caller: Some(caller), destination: Some(callee), ..Details::default() }
         }
         (Subject::CallStart { caller, callee }, _) => {
-            // There is no new call yet.
-            let callid = callid.filter(|_| name != EventName::CallerAnswered);
             let (caller, callee) = (Some(caller), Some(callee));
             Details { callee, caller, callid, extra, ..Details::default() }
         }
         (Subject::CallBlindTransfer { .. } | Subject::CallAttendedTransfer { .. }, _) => {
-            let callid = callid.filter(|_| name != EventName::Transferring);
-            let destination = subject.destination();
+            let destination = command.destination();
             Details { callid, destination, extra, ..Details::default() }
         }
         (Subject::CallHold | Subject::CallUnHold, _) => {
             Details { leg: event.leg, ..Details::default() }
         }
-        (Subject::CallEnd | Subject::Echo, _) => Details::default(),
+        (Subject::CallEnd | Subject::Echo | Subject::Mistaken { .. }, _) => Details::default(),
     };
     match &event.kind {
         EventKind::Reply { params } => Some(Data::Sent(params)),
@@ -236,24 +235,28 @@ fn data<'a>(subject: &'a Subject, name: EventName, event: &'a Event) -> Option<D
 }
 
 /// Why a command failed, in the words of the Go implementation where it has some.
-fn words(subject: &Subject, error: &CommandError) -> String {
-    let answered = |origin: &Origin, status: String| match (subject, origin) {
-        (Subject::CallStart { .. }, Origin::Caller) => {
+fn words(subject: &Subject, told: &Told, error: &CommandError) -> String {
+    let answered = |origin: &Origin, status: String| match (subject, told, origin) {
+        (Subject::CallStart { .. }, Told::Begun, Origin::Caller) => {
             format!("failed to establish initial call: {status}")
         }
         _ => status,
     };
     match error {
-        CommandError::NotFound(_) if *subject == Subject::CallEnd => {
-            "404 Requested Dialog not found".to_owned()
-        }
-        CommandError::NotFound(_) => "404 Dialog not found".to_owned(),
+        CommandError::NotFound(_) => no_such_call(subject),
+        CommandError::InvalidParams { mistake, .. } => match mistake {
+            Mistake::Missing(name) => format!("{name} not specified"),
+            Mistake::Uri => "400 Invalid ruri".to_owned(),
+            Mistake::CallId => no_such_call(subject),
+            Mistake::Side => "-32000 Server error".to_owned(),
+        },
         CommandError::InvalidState(why) => match why.as_str() {
             "already on hold" => "480 Both dialog legs are on hold".to_owned(),
             "not on hold" => "480 No dialog legs on hold".to_owned(),
-            "the call is not established" | "the call is not answered yet" => {
-                "410 Dialog not ready".to_owned()
-            }
+            "the call is not established"
+            | "the call is not answered yet"
+            | "the call is being started" => "410 Dialog not ready".to_owned(),
+            "the call is being ended" => no_such_call(subject),
             "a transfer is under way"
             | "another hold is under way"
             | "a call is transferred once in OpenSIPS, and this one was, or is being" => {
@@ -273,4 +276,13 @@ fn words(subject: &Subject, error: &CommandError) -> String {
         | CommandError::RateLimited(_)
         | CommandError::Internal(_) => error.to_string(),
     }
+}
+
+fn no_such_call(subject: &Subject) -> String {
+    match method(subject) {
+        "CallEnd" => "404 Requested Dialog not found",
+        "CallAttendedTransfer" => "404 Transfer dialog not found",
+        _ => "404 Dialog not found",
+    }
+    .to_owned()
 }

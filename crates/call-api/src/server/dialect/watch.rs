@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
 use super::Body;
+use super::failure::Status;
 use super::time::rfc3339;
 use crate::api::call::{EndedBy, Ending, Party, Reached, Stage};
 use crate::api::{CallChange, CallId, Cursor, Registration, RegistrationChange, Side, SipUri};
@@ -159,21 +160,14 @@ struct LegShown<'a> {
     held: bool,
 }
 
-/// Why a call ended. The members that an `Error` has in its `data`, too.
+/// Why a call ended; without a status when somebody simply hung up.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "CallEnding")]
 struct EndShown<'a> {
     /// Who ended it.
     origin: EndOrigin,
-    /// SIP status code, unless somebody simply hung up.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sip_code: Option<u16>,
-    /// SIP reason phrase, likewise.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sip_reason: Option<&'a str>,
-    /// The cause in the Reason header (RFC 3326), when there was one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    q850: Option<u8>,
+    #[serde(flatten)]
+    status: Status<'a>,
 }
 
 /// Who ended a call.
@@ -368,8 +362,10 @@ fn ended(ending: &Ending) -> EndShown<'_> {
             EndedBy::Server => EndOrigin::Server,
             EndedBy::Restart => EndOrigin::Restart,
         },
-        sip_code: ending.status.as_ref().map(|(code, _)| *code),
-        sip_reason: ending.status.as_ref().map(|(_, reason)| reason.as_str()),
-        q850: ending.q850,
+        status: Status {
+            sip_code: ending.status.as_ref().map(|(code, _)| *code),
+            sip_reason: ending.status.as_ref().map(|(_, reason)| reason.as_str()),
+            q850: ending.q850,
+        },
     }
 }

@@ -28,7 +28,8 @@ use tokio::time::timeout;
 use self::book::Book;
 use self::disk::Disk;
 pub use self::record::{
-    Begun, CallRecord, Chunk, CommandRecord, Notice, Progress, Record, RegistrationRecord, What,
+    Begun, CallRecord, Chunk, CommandRecord, Notice, Progress, Record, RegistrationRecord, Told,
+    What,
 };
 use super::retries::Fingerprint;
 use crate::api::{Call, CallEvent, CallId, Cursor, Filter, RegistrationChange, RegistrationEvent};

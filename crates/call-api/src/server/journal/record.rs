@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::{
     Call, CallChange, CommandError, CommandId, Done, Event, EventKind, Filter, Registration,
-    RegistrationChange, SipUri, Subject,
+    RegistrationChange, Side, SipUri, Subject,
 };
 use crate::server::access::Owner;
 use crate::server::retries::Fingerprint;
@@ -50,6 +50,19 @@ pub struct CommandRecord {
     pub cmd_id: CommandId,
     /// What it is about.
     pub subject: Subject,
+    /// How far it was when this was told.
+    pub told: Told,
+}
+
+/// How far a command is, as far as what is told next depends on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Told {
+    /// It has begun.
+    Begun,
+    /// Of a `CallStart`: the caller has answered.
+    CallerAnswered,
+    /// The new call is on its way, to whom the event said.
+    CallStarted(Option<SipUri>),
 }
 
 /// What a client is told of its command.
@@ -130,6 +143,35 @@ pub struct Chunk {
     pub records: Vec<Arc<Record>>,
     /// There are no others up to this number.
     pub up_to: u64,
+}
+
+impl CommandRecord {
+    /// A command that begins.
+    #[must_use]
+    pub fn new(owner: Owner, cmd_id: CommandId, subject: Subject) -> Self {
+        Self { owner, cmd_id, subject, told: Told::Begun }
+    }
+
+    /// The same command from this event on, if it is further than it was.
+    #[must_use]
+    pub fn after(&self, event: &Event) -> Option<Self> {
+        let told = match (&event.kind, event.leg) {
+            (EventKind::Answered, Some(Side::Caller)) => Told::CallerAnswered,
+            (EventKind::CallStarted, _) => Told::CallStarted(event.uri.clone()),
+            _ => return None,
+        };
+        Some(Self { told, ..self.clone() })
+    }
+
+    /// Who a transfer leads to: as the client has it, else as it turned out.
+    #[must_use]
+    pub fn destination(&self) -> Option<&SipUri> {
+        let found = match &self.told {
+            Told::CallStarted(uri) => uri.as_ref(),
+            Told::Begun | Told::CallerAnswered => None,
+        };
+        self.subject.destination().or(found)
+    }
 }
 
 impl What {

@@ -35,7 +35,7 @@ const FILE: &str = "journal.redb";
 pub(super) const WHOLE: &str = "journal.whole";
 
 /// Raised whenever what is written is no longer what an older server reads, or the other way round.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 
 /// Memory for pages of the file.
 const CACHE: usize = 32 << 20;

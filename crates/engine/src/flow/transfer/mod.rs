@@ -325,6 +325,17 @@ impl Engine {
         self.calls.get(&call)?.leg(side)
     }
 
+    /// Where the party is called that a transfer leads to; at its Contact unless something else was said.
+    pub(crate) fn target_uri(&self, key: TransferKey) -> Option<Arc<str>> {
+        match &self.transfers.get(&key)?.to {
+            To::Uri(uri) | To::Party { uri: Some(uri), .. } => Some(uri.as_str().into()),
+            To::Party { call, side, uri: None } => {
+                Some(self.ua.contact(self.leg_of(*call, *side)?)?.into())
+            }
+            To::Caller => None,
+        }
+    }
+
     /// The transfer of a call, if the leg of this party has an offer of it.
     pub(crate) fn transfer_offer(&self, key: CallKey, side: Side) -> Option<TransferKey> {
         let name = self.calls.get(&key)?.transfer?;

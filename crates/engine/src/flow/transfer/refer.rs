@@ -63,9 +63,12 @@ impl Engine {
         let (Some(key), call_id) = (call.transfer, call.call_id.clone()) else { return };
         let Some(transfer) = self.transfers.get(&key) else { return };
         let Phase::Referring { accepted } = transfer.phase else {
-            if let (ua::Event::Notified(_, Some(report)), Phase::Placed(_)) =
+            if let (ua::Event::Notified(_, Some(report)), Phase::Placed(new)) =
                 (event, &transfer.phase)
             {
+                // It speaks of the call that the phone has placed.
+                let placed = new.and_then(|key| self.calls.get(&key));
+                let call_id = placed.map_or(call_id, |call| call.call_id.clone());
                 self.progress(key, side, &call_id, Step::TransferProgress(report.status));
             }
             return;

@@ -14,7 +14,7 @@ fn time(millis: u64) -> SystemTime {
 fn start(owner: Owner) -> Arc<CommandRecord> {
     let [caller, callee] = ["sip:alice@h", "sip:bob@h"].map(|uri| SipUri::parse(uri).unwrap());
     let subject = Subject::CallStart { caller, callee };
-    Arc::new(CommandRecord { owner, cmd_id: id("order-7"), subject })
+    Arc::new(CommandRecord::new(owner, id("order-7"), subject))
 }
 
 fn text(what: What) -> String {
@@ -60,12 +60,12 @@ fn records_are_written_as_json() {
     expect![[r#"
         {"number":7,"time":1795424400123,"what":{"Call":[{"Held":"callee"},{"call":{"id":"5b0f","callid":"5b0f@phone","stage":"ending","caller":{"uri":"sip:alice@h","callid":null,"reached":"calling","held":false},"callee":{"uri":"sip:bob@h","callid":null,"reached":"calling","held":true},"ending":{"by":{"Party":"callee"},"status":[486,"Busy Here"],"q850":17}},"first":3,"between":["sip:alice@h",null],"created":1000,"answered":2000,"established":null}]}}
         {"number":7,"time":1795424400123,"what":{"Registration":["Registered",{"registration":{"aor":"sip:alice@h","contact":"sip:alice@10.0.0.10"},"first":4,"since":5000,"expires":9000}]}}
-        {"number":7,"time":1795424400123,"what":{"Begun":[{"owner":"shop","cmd_id":"order-7","subject":{"CallStart":{"caller":"sip:alice@h","callee":"sip:bob@h"}}},[12989877724393277609,14174091519939198489,12239868995341405610,17662004338664827276]]}}
-        {"number":7,"time":1795424400123,"what":{"Begun":[{"owner":null,"cmd_id":"order-7","subject":{"CallStart":{"caller":"sip:alice@h","callee":"sip:bob@h"}}},null]}}
-        {"number":7,"time":1795424400123,"what":{"Command":[{"owner":"shop","cmd_id":"order-7","subject":{"CallStart":{"caller":"sip:alice@h","callee":"sip:bob@h"}}},{"Event":{"kind":{"TransferProgress":{"sip_code":180}},"callid":null,"leg":"caller","uri":null}}]}}
-        {"number":7,"time":1795424400123,"what":{"Command":[{"owner":"shop","cmd_id":"order-7","subject":{"CallStart":{"caller":"sip:alice@h","callee":"sip:bob@h"}}},{"Error":{"Sip":{"origin":"callee","code":486,"reason":"Busy Here","q850":null}}}]}}
-        {"number":7,"time":1795424400123,"what":{"Command":[{"owner":"shop","cmd_id":"order-7","subject":{"CallStart":{"caller":"sip:alice@h","callee":"sip:bob@h"}}},{"Error":"Restarted"}]}}
-        {"number":7,"time":1795424400123,"what":{"Command":[{"owner":"shop","cmd_id":"order-7","subject":{"CallStart":{"caller":"sip:alice@h","callee":"sip:bob@h"}}},{"Ended":{"callid":"x"}}]}}
+        {"number":7,"time":1795424400123,"what":{"Begun":[{"owner":"shop","cmd_id":"order-7","subject":{"CallStart":{"caller":"sip:alice@h","callee":"sip:bob@h"}},"told":"Begun"},[12989877724393277609,14174091519939198489,12239868995341405610,17662004338664827276]]}}
+        {"number":7,"time":1795424400123,"what":{"Begun":[{"owner":null,"cmd_id":"order-7","subject":{"CallStart":{"caller":"sip:alice@h","callee":"sip:bob@h"}},"told":"Begun"},null]}}
+        {"number":7,"time":1795424400123,"what":{"Command":[{"owner":"shop","cmd_id":"order-7","subject":{"CallStart":{"caller":"sip:alice@h","callee":"sip:bob@h"}},"told":"Begun"},{"Event":{"kind":{"TransferProgress":{"sip_code":180}},"callid":null,"leg":"caller","uri":null}}]}}
+        {"number":7,"time":1795424400123,"what":{"Command":[{"owner":"shop","cmd_id":"order-7","subject":{"CallStart":{"caller":"sip:alice@h","callee":"sip:bob@h"}},"told":"Begun"},{"Error":{"Sip":{"origin":"callee","code":486,"reason":"Busy Here","q850":null}}}]}}
+        {"number":7,"time":1795424400123,"what":{"Command":[{"owner":"shop","cmd_id":"order-7","subject":{"CallStart":{"caller":"sip:alice@h","callee":"sip:bob@h"}},"told":"Begun"},{"Error":"Restarted"}]}}
+        {"number":7,"time":1795424400123,"what":{"Command":[{"owner":"shop","cmd_id":"order-7","subject":{"CallStart":{"caller":"sip:alice@h","callee":"sip:bob@h"}},"told":"Begun"},{"Ended":{"callid":"x"}}]}}
     "#]].assert_eq(&records.concat());
 }
 
@@ -79,7 +79,7 @@ fn remembered_commands_are_written_as_json() {
     };
     let text = serde_json::to_string(&begun).unwrap();
     assert_eq!(serde_json::from_str::<Begun>(&text).unwrap(), begun);
-    expect![[r#"{"command":{"owner":"shop","cmd_id":"order-7","subject":{"CallStart":{"caller":"sip:alice@h","callee":"sip:bob@h"}}},"fingerprint":[12989877724393277609,14174091519939198489,12239868995341405610,17662004338664827276],"time":1795424400123,"progress":"Failed"}"#]].assert_eq(&text);
+    expect![[r#"{"command":{"owner":"shop","cmd_id":"order-7","subject":{"CallStart":{"caller":"sip:alice@h","callee":"sip:bob@h"}},"told":"Begun"},"fingerprint":[12989877724393277609,14174091519939198489,12239868995341405610,17662004338664827276],"time":1795424400123,"progress":"Failed"}"#]].assert_eq(&text);
 }
 
 #[test]

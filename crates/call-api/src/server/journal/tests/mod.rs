@@ -67,7 +67,7 @@ fn id(name: &str) -> CommandId {
 
 /// A command that is about nothing.
 fn echo(owner: Owner, name: &str) -> Arc<CommandRecord> {
-    Arc::new(CommandRecord { owner, cmd_id: id(name), subject: Subject::Echo })
+    Arc::new(CommandRecord::new(owner, id(name), Subject::Echo))
 }
 
 /// The owner of some commands.
