@@ -21,7 +21,7 @@ pub enum ErrorKind {
     InvalidRequest,
     /// No such command; they are case-sensitive.
     MethodNotFound,
-    /// A parameter is missing, unknown, or not what it must be: the message names it. In dialect v2 also an `Error`.
+    /// A parameter is missing, unknown, or not what it must be: the message names it (in dialect v2 also of an `Error`).
     InvalidParams,
     /// A bug here; it cost this command and no other.
     Internal,

@@ -31,7 +31,7 @@ struct ErrorData<'a> {
 /// What somebody answered, as far as it is known.
 #[derive(Default, JsonSchema, Serialize)]
 pub(super) struct Status<'a> {
-    /// SIP status code.
+    /// SIP status code, where somebody answered with one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sip_code: Option<u16>,
     /// SIP reason phrase.
