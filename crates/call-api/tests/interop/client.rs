@@ -144,18 +144,29 @@ impl Client {
 
     /// Asks what is no command; returns the result.
     pub(crate) async fn ask(&mut self, method: &str, params: Value) -> Value {
+        self.reply(method, params).await["result"].clone()
+    }
+
+    /// Sends what must not be taken; returns the error.
+    pub(crate) async fn refused(&mut self, method: &str, params: Value) -> Value {
+        let reply = self.reply(method, params).await;
+        assert!(reply["error"].is_object(), "{method} was taken: {reply}");
+        reply["error"].clone()
+    }
+
+    async fn reply(&mut self, method: &str, params: Value) -> Value {
         self.requests_sent += 1;
         let id = self.requests_sent.to_string();
         let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         self.socket.send(Message::text(request.to_string())).await.expect("the server reads");
         loop {
-            let message = expect("the answer to a query", self.read()).await;
+            let message = expect("the reply to a request", self.read()).await;
             if message.get("method").is_some() {
                 self.keep(&message);
                 continue;
             }
             assert_eq!(message["id"], id.as_str(), "a reply to nothing: {message}");
-            return message["result"].clone();
+            return message;
         }
     }
 

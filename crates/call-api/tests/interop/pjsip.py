@@ -66,6 +66,10 @@ class Call(pj.Call):
             if self.phone.calls[info.id] is self:
                 del self.phone.calls[info.id]
 
+    def onCallRedirected(self, prm):
+        self.tell("redirected", to=prm.targetUri)
+        return pj.PJSIP_REDIRECT_ACCEPT
+
     def onCallTransferRequest(self, prm):
         self.tell("referred", to=prm.dstUri)
         prm.newCall = Call(self.phone)
@@ -79,12 +83,25 @@ class Call(pj.Call):
         self.tell("replaced", by=call.getInfo().callIdString)
         prm.newCall = call
 
+    def onCallTsxState(self, prm):
+        transaction = prm.e.body.tsxState.tsx
+        is_answered = transaction.state == pj.PJSIP_TSX_STATE_COMPLETED
+        if is_answered and transaction.role == pj.PJSIP_ROLE_UAC and transaction.method == "UPDATE":
+            self.tell("updated", code=transaction.statusCode)
+
     def onCallRxOffer(self, prm):
+        self.tell("offered")
         if self.phone.refuses_offers:
             prm.statusCode = 488
 
     def onDtmfDigit(self, prm):
         self.tell("digit", digit=prm.digit)
+
+    def onInstantMessage(self, prm):
+        self.tell("message", text=prm.msgBody)
+
+    def onInstantMessageStatus(self, prm):
+        self.tell("delivered", code=prm.code)
 
 
 class Account(pj.Account):
@@ -136,6 +153,9 @@ class Phone:
             call = Call(self)
             call.makeCall(more["to"], parameters())
             return call.getInfo().callIdString
+        if command == "unregister":
+            self.account.setRegistration(False)
+            return None
         call = self.call(call_id)
         if command == "answer":
             call.answer(parameters(more["code"]))
@@ -157,6 +177,16 @@ class Phone:
             return DIRECTIONS[info.media[0].dir]
         elif command == "press":
             call.dialDtmf(more["digit"])
+        elif command == "press_by_info":
+            digits = pj.CallSendDtmfParam()
+            digits.method, digits.digits = pj.PJSUA_DTMF_METHOD_SIP_INFO, more["digit"]
+            call.sendDtmf(digits)
+        elif command == "update":
+            call.update(parameters())
+        elif command == "say":
+            message = pj.SendInstantMessageParam()
+            message.contentType, message.content = "text/plain", more["text"]
+            call.sendInstantMessage(message)
         else:
             raise ValueError(f"no such command: {command}")
         return None
@@ -200,6 +230,11 @@ def account_settings(options):
         made.sipConfig.authCreds.append(credentials)
     if options.proxy:
         made.sipConfig.proxies.append(f"{options.proxy};lr")
+    if options.timer:
+        made.callConfig.timerUse = pj.PJSUA_SIP_TIMER_REQUIRED
+        made.callConfig.timerMinSESec = made.callConfig.timerSessExpiresSec = options.timer
+    if options.reliable:
+        made.callConfig.prackUse = pj.PJSUA_100REL_MANDATORY
     made.natConfig.contactRewriteUse = made.natConfig.viaRewriteUse = 0
     media = made.mediaConfig.transportConfig
     media.port, media.portRange, media.boundAddress = options.media, 15, "127.0.0.1"
@@ -222,6 +257,8 @@ def main():
     arguments.add_argument("--registrar", type=int)
     arguments.add_argument("--password")
     arguments.add_argument("--proxy")
+    arguments.add_argument("--timer", type=int, help="requires session timers of so many seconds")
+    arguments.add_argument("--reliable", action="store_true", help="requires 100rel")
     phone = Phone(arguments.parse_args())
     commands = queue.SimpleQueue()
     threading.Thread(target=read_commands, args=[commands], daemon=True).start()
