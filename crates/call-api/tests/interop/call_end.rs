@@ -94,24 +94,33 @@ with_each_phone! {
         assert_eq!(bob.direction(&second).await, "sendrecv", "the other call stands");
     }
 
-    async fn a_transfer_ends_with_its_call<P>() {
-        let cindy = P::start_as(Account::of("cindy").rings()).await;
-        let Established { mut client, mut alice, mut bob, mut cindy, call, _server, .. } =
-            Established::<P>::with_cindy(cindy).await;
-        let params = json!({"callid": call, "leg": "callee", "destination": cindy.uri()});
-        let transfer = client.start("CallBlindTransfer", params).await;
-        let ringing = cindy.rings().await.call_id;
+    async fn a_transfer_by_refer_ends_with_its_call<P>() {
+        a_transfer_ends_with_its_call::<P>("refer").await;
+    }
 
-        let end = client.run("CallEnd", json!({"callid": call})).await;
-        assert_eq!(end.messages, ["Started", "Ended"]);
-        let transfer = client.finish(&transfer).await;
-        transfer.expect_error(INVALID_STATE, json!({"kind": "invalid_state"}));
-        alice.closes_call(&call).await;
-        bob.closes_call(&call).await;
-        cindy.closes_call(&ringing).await;
-        for phone in [&mut alice, &mut bob, &mut cindy] {
-            phone.is_in_calls(0).await;
-        }
+    async fn a_transfer_by_bridge_ends_with_its_call<P>() {
+        a_transfer_ends_with_its_call::<P>("bridge").await;
+    }
+}
+
+async fn a_transfer_ends_with_its_call<P: Phone>(mode: &str) {
+    let cindy = P::start_as(Account::of("cindy").rings()).await;
+    let Established { mut client, mut alice, mut bob, mut cindy, call, _server, .. } =
+        Established::<P>::with_cindy(cindy).await;
+    let params = json!({"callid": call, "leg": "callee", "destination": cindy.uri(),
+        "mode": mode});
+    let transfer = client.start("CallBlindTransfer", params).await;
+    let ringing = cindy.rings().await.call_id;
+
+    let end = client.run("CallEnd", json!({"callid": call})).await;
+    assert_eq!(end.messages, ["Started", "Ended"]);
+    let transfer = client.finish(&transfer).await;
+    transfer.expect_error(INVALID_STATE, json!({"kind": "invalid_state"}));
+    alice.closes_call(&call).await;
+    bob.closes_call(&call).await;
+    cindy.closes_call(&ringing).await;
+    for phone in [&mut alice, &mut bob, &mut cindy] {
+        phone.is_in_calls(0).await;
     }
 }
 

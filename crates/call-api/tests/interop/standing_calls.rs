@@ -74,7 +74,7 @@ with_each_phone! {
         let scenario = "caller-leaves-offer-to-callee";
         let alice = Sipp::call(scenario, &bob.uri(), server.sip_port()).await;
         let call = bob.establishes().await.call_id;
-        bob.comes_to(&call, "sendrecv").await;
+        bob.comes_to(&call, "recvonly").await;
         bob.hang_up(&call).await;
         alice.finish().await;
         bob.is_in_calls(0).await;
