@@ -39,6 +39,25 @@ with_each_phone! {
         a_callee_that_rings_stops::<P>("bridge").await;
     }
 
+    async fn a_callee_that_answers_when_it_is_told_to_stop_is_hung_up<P>() {
+        if !can_use(&[Tool::Sipp]) {
+            return;
+        }
+        let server = Server::start().await;
+        let mut client = server.client().await;
+        let mut alice = P::start("alice").await;
+        let bob = Sipp::start("uas-answers-when-cancelled").await;
+        let params = json!({"caller": alice.uri(), "callee": bob.uri("bob"), "verbose": true});
+        let start = client.start("CallStart", params).await;
+        let call = client.call_id_of_leg(&start, "CALL_RINGING", "callee").await;
+        let end = client.run("CallEnd", json!({"callid": call})).await;
+        assert_eq!(end.messages, ["Started", "Ended"]);
+        let start = client.finish(&start).await;
+        start.expect_error(INVALID_STATE, json!({"kind": "invalid_state"}));
+        bob.finish().await;
+        alice.is_in_calls(0).await;
+    }
+
     async fn a_held_call_is_ended_by_one_of_two<P>() {
         let Established { mut client, mut alice, mut bob, call, _server, .. } =
             Established::<P>::start().await;

@@ -115,10 +115,25 @@ impl Client {
 
     /// Waits for an event of a started command; returns the Call-ID that it names.
     pub(crate) async fn call_id_of(&mut self, command: &str, event: &str) -> String {
-        expect(&format!("the event {event}"), async {
+        self.event(command, event, |params| params["data"] == event).await
+    }
+
+    /// The same, where it is about this party.
+    pub(crate) async fn call_id_of_leg(&mut self, command: &str, event: &str, leg: &str) -> String {
+        let wanted = |params: &Value| params["data"] == event && params["leg"] == leg;
+        self.event(command, &format!("{event} of the {leg}"), wanted).await
+    }
+
+    async fn event(
+        &mut self,
+        command: &str,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> String {
+        expect(&format!("the event {what}"), async {
             loop {
                 let mut events = self.runs[command].events.iter();
-                if let Some(found) = events.find(|params| params["data"] == event) {
+                if let Some(found) = events.find(|params| wanted(params)) {
                     return found["callid"].as_str().expect("a callid").to_owned();
                 }
                 let message = self.read().await;

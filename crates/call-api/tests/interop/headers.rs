@@ -70,7 +70,7 @@ async fn a_client_cannot_set_what_defines_the_dialog() {
     assert_eq!(alice.calls().await, 0);
 }
 
-/// INVITE, 200, INFO, MESSAGE and BYE.
+/// INVITE, 200, INFO, MESSAGE, NOTIFY and BYE.
 #[tokio::test]
 async fn headers_for_the_other_end_pass_both_ways_and_others_do_not() {
     if !can_use(&[Tool::Sipp]) {

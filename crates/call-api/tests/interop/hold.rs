@@ -103,6 +103,24 @@ with_each_phone! {
     }
 }
 
+#[tokio::test]
+async fn a_phone_that_hangs_up_when_it_is_held_ends_the_call() {
+    if !can_use(&[Tool::Pjsip, Tool::Sipp]) {
+        return;
+    }
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let mut alice = Pjsip::start("alice").await;
+    let bob = Sipp::start("uas-hangs-up-when-held").await;
+    let params = json!({"caller": alice.uri(), "callee": bob.uri("bob"), "mode": "bridge"});
+    let call = client.run("CallStart", params).await.call_id();
+    let hold = client.run("CallHold", json!({"callid": call})).await;
+    hold.expect_error(SIP_FAILURE, json!({"origin": "callee"}));
+    bob.finish().await;
+    alice.closes_call(&call).await;
+    assert_eq!(alice.calls().await, 0);
+}
+
 async fn callee_is_asked_again<P: Phone>() {
     let server = Server::start().await;
     let mut client = server.client().await;
