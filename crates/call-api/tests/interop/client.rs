@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::lab::{expect, expect_within, show_on_failure};
+use crate::lab::{expect, expect_within, poll, show_on_failure};
 
 /// Longer than any command here may take: a phone that stays silent costs the server up to 32 s
 /// (RFC 3261 timer B or F).
@@ -160,6 +160,15 @@ impl Client {
     /// Asks what is no command; returns the result.
     pub(crate) async fn ask(&mut self, method: &str, params: Value) -> Value {
         self.reply(method, params).await["result"].clone()
+    }
+
+    /// Waits until a call that a phone placed stands: its caller has acknowledged the answer.
+    pub(crate) async fn sees_established(&mut self, call: &str) {
+        poll(&format!("call {call} to be established"), async || {
+            let call = self.ask("CallGet", json!({"callid": call})).await;
+            (call["state"] == "established").then_some(())
+        })
+        .await;
     }
 
     /// Sends what must not be taken; returns the error.

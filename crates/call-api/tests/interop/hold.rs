@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::established::Established;
 use crate::lab::{Tool, can_use};
-use crate::phone::{Phone, talk, with_each_phone};
+use crate::phone::{Phone, talk, with_both_phones, with_each_phone};
 use crate::pjsip::Pjsip;
 use crate::server::Server;
 use crate::sipp::Sipp;
@@ -74,7 +74,7 @@ with_each_phone! {
     }
 }
 
-with_each_phone! {
+with_both_phones! {
     // Both as RFC 3261 §14.1 says: who made the Call-ID waits longer. The scenarios know how long at
     // most.
     async fn a_phone_that_is_about_to_change_the_session_itself_is_asked_again<P>() {
@@ -93,6 +93,7 @@ with_each_phone! {
         let scenario = "caller-answers-each-reinvite-491";
         let alice = Sipp::call(scenario, &bob.uri(), server.sip_port()).await;
         let call = bob.establishes().await.call_id;
+        client.sees_established(&call).await;
         let hold = client.run("CallHold", json!({"callid": call})).await;
         let failure = json!({"kind": "sip_failure", "origin": "caller", "sip_code": 491});
         hold.expect_error(SIP_FAILURE, failure);
@@ -144,6 +145,7 @@ async fn caller_is_asked_again<P: Phone>() {
     let scenario = "caller-answers-first-reinvite-491";
     let alice = Sipp::call(scenario, &bob.uri(), server.sip_port()).await;
     let call = bob.establishes().await.call_id;
+    client.sees_established(&call).await;
     let hold = client.run("CallHold", json!({"callid": call})).await;
     assert_eq!(hold.messages, ["Started", "CALL_HOLD", "CALL_HOLD", "Ended"]);
     bob.comes_to(&call, "recvonly").await;

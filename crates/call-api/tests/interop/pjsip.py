@@ -67,7 +67,7 @@ class Call(pj.Call):
                 del self.phone.calls[info.id]
 
     def onCallRedirected(self, prm):
-        self.tell("redirected", to=prm.targetUri)
+        self.phone.redirections.append(bare(prm.targetUri))
         return pj.PJSIP_REDIRECT_ACCEPT
 
     def onCallTransferRequest(self, prm):
@@ -135,6 +135,7 @@ class Phone:
         self.made = []
         self.calls = {}
         self.refuses_offers = False
+        self.redirections = []
         self.endpoint = endpoint(options)
         self.account = Account(self)
         self.account.create(account_settings(options))
@@ -146,6 +147,8 @@ class Phone:
         """Does what a user does at the phone; returns what there is to say."""
         if command == "calls":
             return len(self.calls)
+        if command == "redirections":
+            return self.redirections
         if command == "refuse_offers":
             self.refuses_offers = True
             return None
@@ -174,7 +177,7 @@ class Phone:
         elif command == "direction":
             # Not in one line: the parts of an info are gone with it.
             info = call.getInfo()
-            return DIRECTIONS[info.media[0].dir]
+            return DIRECTIONS[info.media[0].dir] if info.media else "inactive"
         elif command == "press":
             call.dialDtmf(more["digit"])
         elif command == "press_by_info":

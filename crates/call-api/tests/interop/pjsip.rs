@@ -212,6 +212,13 @@ impl Pjsip {
         self.registers(true).await;
     }
 
+    /// Where it was sent instead, call by call, so far; as in [`Phone::identity`], without ports.
+    pub(crate) async fn redirections(&mut self) -> Vec<String> {
+        let told = self.remote.command(json!({"command": "redirections"})).await;
+        let told = told.as_array().expect("a list").iter();
+        told.map(|uri| uri.as_str().expect("a URI").to_owned()).collect()
+    }
+
     /// Refuses, from now on, every change that the other side asks for of the sound, a hold for one.
     pub(crate) async fn refuse_offers(&mut self) {
         self.remote.command(json!({"command": "refuse_offers"})).await;

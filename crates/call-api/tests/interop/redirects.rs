@@ -5,7 +5,8 @@ use serde_json::json;
 
 use crate::established::{Established, call};
 use crate::lab::{Tool, can_use};
-use crate::phone::{Account, talk, with_each_phone};
+use crate::phone::{Account, Phone as _, talk, with_each_phone};
+use crate::pjsip::Pjsip;
 use crate::server::Server;
 use crate::sipp::Sipp;
 
@@ -66,8 +67,8 @@ with_each_phone! {
         talk(&mut alice, &mut bob, &call, '1').await;
     }
 
-    // Each phone follows by itself, and says nothing to its user.
-    async fn a_phone_that_calls_is_told_where_the_callee_is_when_that_is_passed<P>() {
+    // Each phone follows by itself.
+    async fn a_phone_that_calls_follows_by_itself_when_redirects_are_passed<P>() {
         if !can_use(&[Tool::Sipp]) {
             return;
         }
@@ -122,5 +123,23 @@ with_each_phone! {
             assert_eq!(cindy.calls().await, 0, "{mode}");
             talk(&mut alice, &mut bob, &call, digit).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn a_phone_that_calls_is_told_where_the_callee_is_only_when_that_is_passed() {
+    if !can_use(&[Tool::Pjsip, Tool::Sipp]) {
+        return;
+    }
+    for (settings, is_told) in [(PASSED, true), ("", false)] {
+        let server = Server::start_with(settings).await;
+        let account = Account::of("alice").behind(&server.sip_uri());
+        let (mut alice, mut bob) = (Pjsip::start_as(account).await, Pjsip::start("bob").await);
+        let old = Sipp::start_knowing("uas-moved", &bob.uri()).await;
+        alice.dial(&old.uri("bob")).await;
+        bob.establishes().await;
+        old.finish().await;
+        let told = if is_told { vec![bob.identity()] } else { Vec::new() };
+        assert_eq!(alice.redirections().await, told);
     }
 }
