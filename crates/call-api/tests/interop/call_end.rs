@@ -94,11 +94,10 @@ with_each_phone! {
     }
 
     async fn an_attended_transfer_ends_with_one_of_its_calls<P>() {
-        let mut lab = Established::<P>::start().await;
-        let Established { client, alice, bob, call: first, .. } = &mut lab;
-        let mut dave = P::start("dave").await;
-        let second = call(client, bob, &mut dave).await;
-        drop(dave);
+        let Established { mut client, mut alice, mut bob, mut cindy, call: first, _server } =
+            Established::<P>::start().await;
+        let second = call(&mut client, &mut bob, &mut cindy).await;
+        drop(cindy);
         let params = json!({"callid_a": first, "leg_a": "caller", "callid_b": second,
             "leg_b": "callee", "mode": "bridge"});
         let transfer = client.start("CallAttendedTransfer", params).await;
@@ -107,8 +106,8 @@ with_each_phone! {
         assert_eq!(end.messages, ["Started", "Ended"]);
         let transfer = client.finish(&transfer).await;
         transfer.expect_error(INVALID_STATE, json!({"kind": "invalid_state"}));
-        alice.closes_call(first).await;
-        bob.closes_call(first).await;
+        alice.closes_call(&first).await;
+        bob.closes_call(&first).await;
         bob.is_in_calls(1).await;
         assert_eq!(bob.direction(&second).await, "sendrecv", "the other call stands");
     }
@@ -143,6 +142,7 @@ async fn a_transfer_ends_with_its_call<P: Phone>(mode: &str) {
     }
 }
 
+/// Two commands at once.
 async fn end_twice(client: &mut Client, call: &str) {
     let params = json!({"callid": call});
     let one = client.start("CallEnd", params.clone()).await;

@@ -1,7 +1,8 @@
 //! One call of sipp, by a scenario that is named after what the phone does in it.
 //!
 //! sipp plays phones that are hard to find: one that refuses REFER, one that accepts it and then
-//! forgets. A scenario is strict: a message it does not expect, or a call that is never taken down,
+//! forgets. And it reads what other phones show to nobody: a scenario may say which headers a message
+//! must have. A scenario is strict: a message it does not expect, or a call that is never taken down,
 //! ends sipp with an error. So [`Sipp::finish`] also proves that every message had its place and
 //! that no dialog was left behind.
 
