@@ -13,6 +13,7 @@ use crate::server::Server;
 
 const INVALID_STATE: i64 = -32_004;
 const NOT_FOUND: i64 = -32_003;
+const TIMEOUT: i64 = -32_007;
 const SIP_FAILURE: i64 = -32_020;
 
 const FLOW: [&str; 4] = ["Started", "TRANSFER_ACCEPT", "CALL_START", "Ended"];
@@ -49,6 +50,10 @@ with_each_phone! {
             alice.closes_call(&first).await;
             cindy.closes_call(&second).await;
         }
+    }
+
+    async fn a_target_that_is_silent_in_a_bridge_leaves_both_calls_as_they_were<P>() {
+        a_target_is_silent::<P>("bridge").await;
     }
 
     async fn what_cannot_be_joined_is_refused_and_stays<P>() {
@@ -116,6 +121,30 @@ async fn any_two_parties_are_joined_by_refer(mode: &str) {
         alice.closes_call(&new).await;
         cindy.closes_call(&new).await;
     }
+}
+
+#[tokio::test]
+async fn a_target_that_is_silent_after_a_refer_leaves_both_calls_as_they_were() {
+    if can_use(&[Tool::Pjsip]) {
+        a_target_is_silent::<Pjsip>("refer").await;
+    }
+}
+
+/// Cindy's phone has lost its power.
+async fn a_target_is_silent<P: Phone>(mode: &str) {
+    let Established { mut client, mut alice, mut bob, mut cindy, call: first, _server } =
+        Established::<P>::start().await;
+    let second = call(&mut client, &mut bob, &mut cindy).await;
+    let pair = ("caller", "callee", false);
+    let mut params = transfer(&first, &second, pair, &cindy.uri(), mode);
+    params["timeout_ms"] = json!(2000);
+    drop(cindy);
+    let failed = client.run("CallAttendedTransfer", params).await;
+    failed.expect_error(TIMEOUT, json!({"kind": "timeout", "origin": "target"}));
+    alice.is_in_calls(1).await;
+    bob.is_in_calls(2).await;
+    talk(&mut alice, &mut bob, &first, '1').await;
+    assert_eq!(bob.direction(&second).await, "sendrecv");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::lab::{expect, expect_within, show_on_failure};
+use crate::lab::{expect, expect_within, poll, show_on_failure};
 
 /// Longer than any command here may take: a phone that stays silent costs the server up to 32 s
 /// (RFC 3261 timer B or F).
@@ -115,10 +115,25 @@ impl Client {
 
     /// Waits for an event of a started command; returns the Call-ID that it names.
     pub(crate) async fn call_id_of(&mut self, command: &str, event: &str) -> String {
-        expect(&format!("the event {event}"), async {
+        self.event(command, event, |params| params["data"] == event).await
+    }
+
+    /// The same, where it is about this party.
+    pub(crate) async fn call_id_of_leg(&mut self, command: &str, event: &str, leg: &str) -> String {
+        let wanted = |params: &Value| params["data"] == event && params["leg"] == leg;
+        self.event(command, &format!("{event} of the {leg}"), wanted).await
+    }
+
+    async fn event(
+        &mut self,
+        command: &str,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> String {
+        expect(&format!("the event {what}"), async {
             loop {
                 let mut events = self.runs[command].events.iter();
-                if let Some(found) = events.find(|params| params["data"] == event) {
+                if let Some(found) = events.find(|params| wanted(params)) {
                     return found["callid"].as_str().expect("a callid").to_owned();
                 }
                 let message = self.read().await;
@@ -144,18 +159,38 @@ impl Client {
 
     /// Asks what is no command; returns the result.
     pub(crate) async fn ask(&mut self, method: &str, params: Value) -> Value {
+        self.reply(method, params).await["result"].clone()
+    }
+
+    /// Waits until a call that a phone placed stands: its caller has acknowledged the answer.
+    pub(crate) async fn sees_established(&mut self, call: &str) {
+        poll(&format!("call {call} to be established"), async || {
+            let call = self.ask("CallGet", json!({"callid": call})).await;
+            (call["state"] == "established").then_some(())
+        })
+        .await;
+    }
+
+    /// Sends what must not be taken; returns the error.
+    pub(crate) async fn refused(&mut self, method: &str, params: Value) -> Value {
+        let reply = self.reply(method, params).await;
+        assert!(reply["error"].is_object(), "{method} was taken: {reply}");
+        reply["error"].clone()
+    }
+
+    async fn reply(&mut self, method: &str, params: Value) -> Value {
         self.requests_sent += 1;
         let id = self.requests_sent.to_string();
         let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         self.socket.send(Message::text(request.to_string())).await.expect("the server reads");
         loop {
-            let message = expect("the answer to a query", self.read()).await;
+            let message = expect("the reply to a request", self.read()).await;
             if message.get("method").is_some() {
                 self.keep(&message);
                 continue;
             }
             assert_eq!(message["id"], id.as_str(), "a reply to nothing: {message}");
-            return message["result"].clone();
+            return message;
         }
     }
 

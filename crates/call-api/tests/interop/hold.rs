@@ -1,11 +1,15 @@
 //! `CallHold` and `CallUnHold`: which way sound flows, as the phones say.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use crate::established::Established;
 use crate::lab::{Tool, can_use};
-use crate::phone::{Phone as _, talk, with_each_phone};
+use crate::phone::{Phone, talk, with_both_phones, with_each_phone};
 use crate::pjsip::Pjsip;
+use crate::server::Server;
+use crate::sipp::Sipp;
 
 const INVALID_STATE: i64 = -32_004;
 const SIP_FAILURE: i64 = -32_020;
@@ -68,6 +72,85 @@ with_each_phone! {
         alice.comes_to(&call, "sendrecv").await;
         talk(&mut alice, &mut bob, &call, '1').await;
     }
+}
+
+with_both_phones! {
+    // Both as RFC 3261 §14.1 says: who made the Call-ID waits longer. The scenarios know how long at
+    // most.
+    async fn a_phone_that_is_about_to_change_the_session_itself_is_asked_again<P>() {
+        if can_use(&[Tool::Sipp]) {
+            tokio::join!(callee_is_asked_again::<P>(), caller_is_asked_again::<P>());
+        }
+    }
+
+    async fn a_phone_that_always_asks_to_wait_is_given_up_and_stays<P>() {
+        if !can_use(&[Tool::Sipp]) {
+            return;
+        }
+        let server = Server::start().await;
+        let mut client = server.client().await;
+        let mut bob = P::start("bob").await;
+        let scenario = "caller-answers-each-reinvite-491";
+        let alice = Sipp::call(scenario, &bob.uri(), server.sip_port()).await;
+        let call = bob.establishes().await.call_id;
+        client.sees_established(&call).await;
+        let hold = client.run("CallHold", json!({"callid": call})).await;
+        let failure = json!({"kind": "sip_failure", "origin": "caller", "sip_code": 491});
+        hold.expect_error(SIP_FAILURE, failure);
+        bob.comes_to(&call, "sendrecv").await;
+        assert_eq!(bob.calls().await, 1);
+        bob.hang_up(&call).await;
+        alice.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_phone_that_hangs_up_when_it_is_held_ends_the_call() {
+    if !can_use(&[Tool::Pjsip, Tool::Sipp]) {
+        return;
+    }
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let mut alice = Pjsip::start("alice").await;
+    let bob = Sipp::start("uas-hangs-up-when-held").await;
+    let params = json!({"caller": alice.uri(), "callee": bob.uri("bob"), "mode": "bridge"});
+    let call = client.run("CallStart", params).await.call_id();
+    let hold = client.run("CallHold", json!({"callid": call})).await;
+    hold.expect_error(SIP_FAILURE, json!({"origin": "callee"}));
+    bob.finish().await;
+    alice.closes_call(&call).await;
+    assert_eq!(alice.calls().await, 0);
+}
+
+async fn callee_is_asked_again<P: Phone>() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let mut alice = P::start("alice").await;
+    let bob = Sipp::start("uas-answers-first-reinvite-491").await;
+    let params = json!({"caller": alice.uri(), "callee": bob.uri("bob"), "mode": "bridge"});
+    let call = client.run("CallStart", params).await.call_id();
+    let began = Instant::now();
+    let hold = client.run("CallHold", json!({"callid": call, "leg": "callee"})).await;
+    assert_eq!(hold.messages, ["Started", "CALL_HOLD", "Ended"]);
+    assert!(began.elapsed() >= Duration::from_millis(2100), "{:?}", began.elapsed());
+    client.run("CallEnd", json!({"callid": call})).await;
+    alice.is_in_calls(0).await;
+    bob.finish().await;
+}
+
+async fn caller_is_asked_again<P: Phone>() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let mut bob = P::start("bob").await;
+    let scenario = "caller-answers-first-reinvite-491";
+    let alice = Sipp::call(scenario, &bob.uri(), server.sip_port()).await;
+    let call = bob.establishes().await.call_id;
+    client.sees_established(&call).await;
+    let hold = client.run("CallHold", json!({"callid": call})).await;
+    assert_eq!(hold.messages, ["Started", "CALL_HOLD", "CALL_HOLD", "Ended"]);
+    bob.comes_to(&call, "recvonly").await;
+    bob.hang_up(&call).await;
+    alice.finish().await;
 }
 
 #[tokio::test]

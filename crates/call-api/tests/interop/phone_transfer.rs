@@ -8,6 +8,7 @@ use crate::lab::{Tool, can_use};
 use crate::phone::{Account, Phone, talk, talk_in, with_each_phone};
 use crate::pjsip::Pjsip;
 use crate::server::Server;
+use crate::sipp::Sipp;
 
 with_each_phone! {
     async fn a_caller_sends_the_callee_to_somebody_else<P>() {
@@ -49,6 +50,22 @@ with_each_phone! {
         } else {
             bob.closes_call(&call).await;
         }
+    }
+
+    async fn a_callee_that_wants_no_reports_gets_none<P>() {
+        if !can_use(&[Tool::Pjsip, Tool::Sipp]) {
+            return;
+        }
+        let server = Server::start().await;
+        let mut alice = Pjsip::start_as(Account::of("alice").behind(&server.sip_uri())).await;
+        let mut cindy = P::start("cindy").await;
+        let bob = Sipp::start_knowing("transfers-without-reports", &cindy.uri()).await;
+        alice.dial(&bob.uri("bob")).await;
+        let call = alice.establishes().await.call_id;
+        alice.presses_by_info(&call, '1').await;
+        let new = cindy.establishes().await.call_id;
+        bob.finish().await;
+        talk_in((&mut alice, &call), (&mut cindy, &new), '2').await;
     }
 
     async fn a_registered_phone_may_and_another_may_not<P>() {

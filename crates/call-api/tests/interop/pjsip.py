@@ -70,6 +70,10 @@ class Call(pj.Call):
             if self.phone.calls[info.id] is self:
                 del self.phone.calls[info.id]
 
+    def onCallRedirected(self, prm):
+        self.phone.redirections.append(bare(prm.targetUri))
+        return pj.PJSIP_REDIRECT_ACCEPT
+
     def onCallTransferRequest(self, prm):
         self.tell("referred", to=prm.dstUri)
         prm.newCall = Call(self.phone)
@@ -84,18 +88,29 @@ class Call(pj.Call):
         prm.newCall = call
 
     def onCallTsxState(self, prm):
-        # The early dialog, as others see it who know it from this phone (RFC 4235).
-        sent = prm.e.body.tsxState
-        if sent.type == pj.PJSIP_EVENT_TX_MSG and sent.src.tdata.wholeMsg.startswith("SIP/2.0 180"):
-            tags = [tag(name, sent.src.tdata.wholeMsg) for name in ("From|f", "To|t")]
-            self.tell("rings", tags=tags)
+        happened = prm.e.body.tsxState
+        transaction, is_ours = happened.tsx, happened.tsx.role == pj.PJSIP_ROLE_UAC
+        is_answered = transaction.state == pj.PJSIP_TSX_STATE_COMPLETED
+        if is_ours and is_answered and transaction.method == "UPDATE":
+            self.tell("updated", code=transaction.statusCode)
+        if happened.type == pj.PJSIP_EVENT_TX_MSG and not is_ours and transaction.statusCode == 180:
+            # The early dialog, as others see it who know it from this phone (RFC 4235).
+            sent = happened.src.tdata.wholeMsg
+            self.tell("rings", tags=[tag(name, sent) for name in ("From|f", "To|t")])
 
     def onCallRxOffer(self, prm):
+        self.tell("offered")
         if self.phone.refuses_offers:
             prm.statusCode = 488
 
     def onDtmfDigit(self, prm):
         self.tell("digit", digit=prm.digit)
+
+    def onInstantMessage(self, prm):
+        self.tell("message", text=prm.msgBody)
+
+    def onInstantMessageStatus(self, prm):
+        self.tell("delivered", code=prm.code)
 
 
 class Account(pj.Account):
@@ -129,6 +144,7 @@ class Phone:
         self.made = []
         self.calls = {}
         self.refuses_offers = False
+        self.redirections = []
         self.endpoint = endpoint(options)
         self.account = Account(self)
         self.account.create(account_settings(options))
@@ -140,6 +156,8 @@ class Phone:
         """Does what a user does at the phone; returns what there is to say."""
         if command == "calls":
             return len(self.calls)
+        if command == "redirections":
+            return self.redirections
         if command == "refuse_offers":
             self.refuses_offers = True
             return None
@@ -152,6 +170,9 @@ class Phone:
                 made.txOption.headers.append(replaces)
             call.makeCall(more["to"], made)
             return call.getInfo().callIdString
+        if command == "unregister":
+            self.account.setRegistration(False)
+            return None
         call = self.call(call_id)
         if command == "answer":
             call.answer(parameters(more["code"]))
@@ -170,9 +191,19 @@ class Phone:
         elif command == "direction":
             # Not in one line: the parts of an info are gone with it.
             info = call.getInfo()
-            return DIRECTIONS[info.media[0].dir]
+            return DIRECTIONS[info.media[0].dir] if info.media else "inactive"
         elif command == "press":
             call.dialDtmf(more["digit"])
+        elif command == "press_by_info":
+            digits = pj.CallSendDtmfParam()
+            digits.method, digits.digits = pj.PJSUA_DTMF_METHOD_SIP_INFO, more["digit"]
+            call.sendDtmf(digits)
+        elif command == "update":
+            call.update(parameters())
+        elif command == "say":
+            message = pj.SendInstantMessageParam()
+            message.contentType, message.content = "text/plain", more["text"]
+            call.sendInstantMessage(message)
         else:
             raise ValueError(f"no such command: {command}")
         return None
@@ -216,6 +247,11 @@ def account_settings(options):
         made.sipConfig.authCreds.append(credentials)
     if options.proxy:
         made.sipConfig.proxies.append(f"{options.proxy};lr")
+    if options.timer:
+        made.callConfig.timerUse = pj.PJSUA_SIP_TIMER_REQUIRED
+        made.callConfig.timerMinSESec = made.callConfig.timerSessExpiresSec = options.timer
+    if options.reliable:
+        made.callConfig.prackUse = pj.PJSUA_100REL_MANDATORY
     made.natConfig.contactRewriteUse = made.natConfig.viaRewriteUse = 0
     media = made.mediaConfig.transportConfig
     media.port, media.portRange, media.boundAddress = options.media, 15, "127.0.0.1"
@@ -238,6 +274,8 @@ def main():
     arguments.add_argument("--registrar", type=int)
     arguments.add_argument("--password")
     arguments.add_argument("--proxy")
+    arguments.add_argument("--timer", type=int, help="requires session timers of so many seconds")
+    arguments.add_argument("--reliable", action="store_true", help="requires 100rel")
     phone = Phone(arguments.parse_args())
     commands = queue.SimpleQueue()
     threading.Thread(target=read_commands, args=[commands], daemon=True).start()

@@ -33,30 +33,7 @@ impl Phone for Pjsip {
     const STAYS_AFTER_FAILED_TRANSFER: bool = true;
 
     async fn start_as(account: Account) -> Self {
-        let ports = Ports::take();
-        let Account { name, answer, proxy, registrar } = account;
-        let home = Home::new(&format!("{name}'s phone"), &["errors", "log"]);
-        let mut command = Command::new(pjsip_python());
-        command
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/pjsip.py"))
-            .args([name, &ports.sip.to_string(), &ports.media.to_string()])
-            .arg(home.path().join("log"))
-            .arg(match answer {
-                Answer::Auto => "--answer=auto",
-                Answer::Manual => "--answer=manual",
-            });
-        if let Some(proxy) = proxy {
-            command.arg(format!("--proxy={proxy}"));
-        }
-        if let Some((port, password)) = &registrar {
-            command.arg(format!("--registrar={port}")).arg(format!("--password={password}"));
-        }
-        let [stderr, _] = home.outputs("errors");
-        let remote = Remote::start(name, command.stderr(stderr));
-        let mut phone = Self { name, ports, remote, _home: home };
-        // An answer means that it takes calls, too.
-        phone.calls().await;
-        phone
+        Self::start_with(account, &[]).await
     }
 
     fn uri(&self) -> String {
@@ -148,6 +125,35 @@ impl Phone for Pjsip {
 }
 
 impl Pjsip {
+    /// Starts a phone with options of `pjsip.py` beside.
+    pub(crate) async fn start_with(account: Account, options: &[&str]) -> Self {
+        let ports = Ports::take();
+        let Account { name, answer, proxy, registrar } = account;
+        let home = Home::new(&format!("{name}'s phone"), &["errors", "log"]);
+        let mut command = Command::new(pjsip_python());
+        command
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/pjsip.py"))
+            .args([name, &ports.sip.to_string(), &ports.media.to_string()])
+            .arg(home.path().join("log"))
+            .arg(match answer {
+                Answer::Auto => "--answer=auto",
+                Answer::Manual => "--answer=manual",
+            });
+        if let Some(proxy) = proxy {
+            command.arg(format!("--proxy={proxy}"));
+        }
+        if let Some((port, password)) = &registrar {
+            command.arg(format!("--registrar={port}")).arg(format!("--password={password}"));
+        }
+        command.args(options);
+        let [stderr, _] = home.outputs("errors");
+        let remote = Remote::start(name, command.stderr(stderr));
+        let mut phone = Self { name, ports, remote, _home: home };
+        // An answer means that it takes calls, too.
+        phone.calls().await;
+        phone
+    }
+
     /// Sends the other party of `call_id` to that of `other`, in the place of this phone (RFC 3891).
     pub(crate) async fn connect(&mut self, call_id: &str, other: &str) {
         self.remote.command(json!({"command": "connect", "call_id": call_id, "with": other})).await;
@@ -183,6 +189,56 @@ impl Pjsip {
         let wanted = |event: &Value| event["event"] == "replaced" && event["call_id"] == call_id;
         let event = self.remote.wait("another call in the place of the old one", wanted).await;
         event["by"].as_str().expect("a Call-ID").to_owned()
+    }
+
+    /// Rings, and lets the caller hear it before it is answered (183 with a description).
+    pub(crate) async fn plays_early(&mut self, call_id: &str) {
+        self.remote.command(json!({"command": "answer", "call_id": call_id, "code": 183})).await;
+    }
+
+    /// Says again, in an UPDATE (RFC 3311), what the sound is to be like; returns the status code of the
+    /// answer.
+    pub(crate) async fn updates(&mut self, call_id: &str) -> u64 {
+        self.remote.command(json!({"command": "update", "call_id": call_id})).await;
+        let event = self.remote.event_of(call_id, "updated").await;
+        event["code"].as_u64().expect("a status code")
+    }
+
+    /// Waits until the other side asks for a change of the sound, a hold for one.
+    pub(crate) async fn is_offered(&mut self, call_id: &str) {
+        self.remote.event_of(call_id, "offered").await;
+    }
+
+    /// Presses a digit that goes with the signalling, in an INFO.
+    pub(crate) async fn presses_by_info(&mut self, call_id: &str, digit: char) {
+        let command = json!({"command": "press_by_info", "call_id": call_id, "digit": digit});
+        self.remote.command(command).await;
+    }
+
+    /// Sends a text within the call, in a MESSAGE (RFC 3428); returns the status code of the answer.
+    pub(crate) async fn says(&mut self, call_id: &str, text: &str) -> u64 {
+        self.remote.command(json!({"command": "say", "call_id": call_id, "text": text})).await;
+        let event = self.remote.event_of(call_id, "delivered").await;
+        event["code"].as_u64().expect("a status code")
+    }
+
+    /// Waits for a text within the call.
+    pub(crate) async fn reads(&mut self, call_id: &str) -> String {
+        let event = self.remote.event_of(call_id, "message").await;
+        event["text"].as_str().expect("a text").to_owned()
+    }
+
+    /// Takes its registration back.
+    pub(crate) async fn unregisters(&mut self) {
+        self.remote.command(json!({"command": "unregister"})).await;
+        self.registers(true).await;
+    }
+
+    /// Where it was sent instead, call by call, so far; as in [`Phone::identity`], without ports.
+    pub(crate) async fn redirections(&mut self) -> Vec<String> {
+        let told = self.remote.command(json!({"command": "redirections"})).await;
+        let told = told.as_array().expect("a list").iter();
+        told.map(|uri| uri.as_str().expect("a URI").to_owned()).collect()
     }
 
     /// Refuses, from now on, every change that the other side asks for of the sound, a hold for one.

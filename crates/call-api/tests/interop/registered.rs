@@ -8,6 +8,7 @@ use crate::lab::{Tool, can_use};
 use crate::phone::{Account, Phone, talk, with_each_phone};
 use crate::pjsip::Pjsip;
 use crate::server::Server;
+use crate::sipp::Sipp;
 
 const USERS: [(&str, &str); 2] = [("alice", "wonderland"), ("bob", "builder")];
 
@@ -67,6 +68,40 @@ async fn phones_register_and_call<P: Phone>(algorithm: Algorithm) {
     let call = bob.establishes().await.call_id;
     alice.establishes_call(&call).await;
     talk(&mut alice, &mut bob, &call, '2').await;
+}
+
+#[tokio::test]
+async fn a_phone_registers_at_two_addresses_and_takes_them_back() {
+    if !can_use(&[Tool::Sipp]) {
+        return;
+    }
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let port = server.sip_port();
+    let name = format!("sip:alice@127.0.0.1:{port}");
+    Sipp::call("registers", &name, port).await.finish().await;
+    let list = client.ask("RegistrationList", json!({})).await;
+    assert_eq!(list["registrations"], json!([]), "{list}");
+}
+
+#[tokio::test]
+async fn a_phone_that_unregisters_is_called_no_more() {
+    if !can_use(&[Tool::Pjsip]) {
+        return;
+    }
+    let server = Server::start_with_users(&USERS, Algorithm::Sha256).await;
+    let mut client = server.client().await;
+    let port = server.sip_port();
+    let mut bob = Pjsip::start_as(Account::of("bob").registered(port, USERS[1].1)).await;
+    bob.registers(true).await;
+    let list = client.ask("RegistrationList", json!({})).await;
+    assert_eq!(list["registrations"].as_array().map(Vec::len), Some(1), "{list}");
+    bob.unregisters().await;
+    let name = format!("sip:bob@127.0.0.1:{port}");
+    let start = client.run("CallStart", json!({"caller": name, "callee": name})).await;
+    let failure = json!({"kind": "sip_failure", "origin": "caller", "sip_code": 480});
+    start.expect_error(-32_020, failure);
+    assert_eq!(bob.calls().await, 0);
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! One call of sipp, by a scenario that is named after what the phone does in it.
 //!
 //! sipp plays phones that are hard to find: one that refuses REFER, one that accepts it and then
-//! forgets. A scenario is strict: a message it does not expect, or a call that is never taken down,
+//! forgets. And it reads what other phones show to nobody: a scenario may say which headers a message
+//! must have. A scenario is strict: a message it does not expect, or a call that is never taken down,
 //! ends sipp with an error. So [`Sipp::finish`] also proves that every message had its place and
 //! that no dialog was left behind.
 
@@ -12,6 +13,9 @@ use std::process::Stdio;
 use tokio::process::{Child, Command};
 
 use crate::lab::{Home, Ports, expect, poll};
+
+/// What a single call keeps for those who look why it failed.
+const TRACE: [&str; 3] = ["-trace_msg", "-message_file", "messages"];
 
 /// A running scenario. Dropping it ends the process without a word to its peers.
 pub(crate) struct Sipp {
@@ -24,8 +28,21 @@ pub(crate) struct Sipp {
 impl Sipp {
     /// Starts the scenario `tests/interop/sipp/{scenario}.xml`: a phone that waits for one call.
     pub(crate) async fn start(scenario: &'static str) -> Self {
-        let trace = ["-trace_msg", "-message_file", "messages"];
-        Self::start_with(scenario, "1", &trace).await
+        Self::start_with(scenario, "1", &TRACE).await
+    }
+
+    /// The same, where the scenario says `[address]` for somebody's SIP URI.
+    pub(crate) async fn start_knowing(scenario: &'static str, address: &str) -> Self {
+        let options = [&TRACE[..], &["-key", "address", address]].concat();
+        Self::start_with(scenario, "1", &options).await
+    }
+
+    /// Starts a phone that sends its requests to this port of loopback, and calls the SIP URI for
+    /// which the scenario says `[address]`.
+    pub(crate) async fn call(scenario: &'static str, address: &str, port: u16) -> Self {
+        let server = format!("127.0.0.1:{port}");
+        let options = [&TRACE[..], &["-key", "address", address, &server]].concat();
+        Self::start_with(scenario, "1", &options).await
     }
 
     /// Starts a phone that takes any number of calls, and sees only that each goes as the scenario

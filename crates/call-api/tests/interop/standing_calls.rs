@@ -3,8 +3,10 @@
 
 use serde_json::json;
 
+use crate::lab::{Tool, can_use};
 use crate::phone::{Account, talk, with_each_phone};
 use crate::server::Server;
+use crate::sipp::Sipp;
 
 with_each_phone! {
     async fn a_phone_calls_a_phone_through_the_server_and_holds_it<P>() {
@@ -61,6 +63,21 @@ with_each_phone! {
         alice.hang_up(&call).await;
         bob.closes_call(&call).await;
         alice.is_in_calls(0).await;
+    }
+
+    async fn a_phone_that_makes_no_offer_is_given_the_callees<P>() {
+        if !can_use(&[Tool::Sipp]) {
+            return;
+        }
+        let server = Server::start().await;
+        let mut bob = P::start("bob").await;
+        let scenario = "caller-leaves-offer-to-callee";
+        let alice = Sipp::call(scenario, &bob.uri(), server.sip_port()).await;
+        let call = bob.establishes().await.call_id;
+        bob.comes_to(&call, "recvonly").await;
+        bob.hang_up(&call).await;
+        alice.finish().await;
+        bob.is_in_calls(0).await;
     }
 
     async fn a_call_outlives_the_server_that_made_it<P>() {

@@ -491,6 +491,8 @@ impl Engine {
         };
         if let Error::Party(Side::Callee, failure) = &error
             && !failure.contacts.is_empty()
+            // A command's phone would follow, and be in a call when the command has failed.
+            && errand.is_none()
             && let Some(caller) = self.calls.get(&key).and_then(|call| call.caller)
         {
             // Those that we were to call were called already, or are the caller's to call.

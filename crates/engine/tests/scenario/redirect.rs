@@ -182,6 +182,25 @@ fn a_caller_is_told_where_else_to_call_when_redirects_are_passed() {
     assert_eq!(crate::failure(&world), (Side::Callee, engine::FailureKind::Answered, 302));
 }
 
+/// It would follow, and talk to somebody in a call that nobody here knows of, after its command has failed.
+#[test]
+fn a_phone_that_calls_for_a_command_is_not_told_where_else_to_call() {
+    let pass = || World::with_config(1, Config { follow_redirects: false, ..World::config() });
+    let started = play_in(pass(), |w| {
+        moves(w, "<sip:cindy@127.0.0.1:5073>");
+        w.start(Mode::Refer);
+        w.run_until(5000);
+    });
+    assert_eq!(crate::failure(&started), (Side::Callee, engine::FailureKind::Answered, 302));
+    let statuses = started.sent.iter().filter_map(|(from, message)| match message {
+        Message::Response(response) if *from == 0 && response.cseq().method == Method::Invite => {
+            Some(response.status)
+        }
+        _ => None,
+    });
+    assert_eq!(statuses.last(), Some(480), "{}", started.ladder);
+}
+
 /// bob's phone sends everybody elsewhere after a second.
 pub(crate) fn moves(w: &mut World, contacts: &str) {
     let contacts = contacts.to_owned();
