@@ -61,6 +61,8 @@ pub(crate) struct Call {
     pub(crate) left: Option<Box<Ending>>,
     /// What a failed transfer has left to be undone.
     pub(crate) mend: Option<Mend>,
+    /// Whose phone has sent a REFER that is looked at once both talk: caller, callee.
+    pub(crate) referred: [bool; 2],
     /// Whose phone has a re-INVITE that only refreshes its session: caller, callee.
     pub(crate) refreshing: [bool; 2],
 }
@@ -142,6 +144,7 @@ impl Call {
             transfer: None,
             left: None,
             mend: None,
+            referred: [false; 2],
             refreshing: [false; 2],
         }
     }
@@ -178,6 +181,7 @@ impl Call {
         has: Description,
     ) -> Option<LegId> {
         *self.has(side) = has;
+        self.referred[side as usize] = false;
         self.refreshing[side as usize] = false;
         *self.party(side) = party;
         match side {

@@ -262,6 +262,7 @@ impl Engine {
             self.progress(errand, Side::Callee, &call_id, Step::Answered);
             self.on_errand_up(now, errand);
         }
+        self.on_early_refers(now, key);
     }
 
     /// A party refused an offer that we made, or passed on.

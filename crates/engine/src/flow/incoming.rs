@@ -374,6 +374,7 @@ impl Engine {
         if let Some(errand) = errand.filter(|_| first) {
             self.on_errand_up(now, errand);
         }
+        self.on_early_refers(now, key);
         self.advance(now, key);
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use engine::limits::RING_TIMEOUT;
 use engine::phone::{Answer, PhoneEvent};
-use engine::{Config, Side};
+use engine::{Config, Mode, Side};
 use expect_test::expect;
 use sip::{Message, Method, Name};
 
@@ -295,6 +295,55 @@ fn a_refer_that_comes_while_something_else_is_done_waits_for_another_time() {
         w.hang_up(OTHER);
     });
     assert_eq!(reported(&world, CALLER), [491]);
+}
+
+/// As an attendant does that answers every call and sends it on.
+#[test]
+fn a_phone_may_transfer_as_soon_as_it_has_answered() {
+    for mode in [None, Some(Mode::Refer), Some(Mode::Bridge)] {
+        let world = play(|w| {
+            // alice's phone is slow to say that it knows of the answer.
+            w.network = crate::delaying(400, |from, message| {
+                from == 1
+                    && (crate::is_request(message, Method::Ack)
+                        || crate::is_response(message, 200, Method::Invite))
+            });
+            match mode {
+                Some(mode) => drop(w.start(mode)),
+                None => w.dial(CALLER, &w.phones[CALLEE].uri()),
+            }
+            while w.phones[CALLEE].calls().is_empty() {
+                w.run_for(Duration::from_millis(1));
+            }
+            w.run_for(Duration::from_millis(100));
+            w.refer(CALLEE, w.call_of(CALLEE), OTHER, None);
+            w.run_for(Duration::from_secs(5));
+            assert_eq!(calls(w), [1, 0, 1], "{mode:?}\n{}", w.ladder);
+            assert!(w.done.values().all(Result::is_ok), "{mode:?}: {:?}", w.done);
+            w.hang_up(OTHER);
+        });
+        assert_eq!(reported(&world, CALLEE), [100, 180, 200], "{mode:?}");
+    }
+}
+
+/// What it asked for before is nothing to anybody when the call fails.
+#[test]
+fn a_phone_that_transfers_a_call_that_does_not_come_up_is_told_so() {
+    let world = play(|w| {
+        w.network =
+            crate::losing(|from, message| from == 1 && crate::is_request(message, Method::Ack));
+        w.talk();
+        w.refer(CALLEE, w.call_of(CALLEE), OTHER, None);
+        w.run_for(Duration::from_secs(60));
+        assert_eq!(calls(w), [0, 0, 0], "{}", w.ladder);
+    });
+    let answers = world.sent.iter().filter_map(|(from, message)| match message {
+        Message::Response(response) if response.cseq().method == Method::Refer => {
+            Some((*from, response.status))
+        }
+        _ => None,
+    });
+    assert_eq!(answers.collect::<Vec<_>>(), [(0, 481)], "{}", world.ladder);
 }
 
 #[test]

@@ -22,7 +22,7 @@ use std::time::Instant;
 use sip::{Method, Name, NameAddr, Replaces, Request, Scheme, Uri};
 
 use super::{AskedBy, Phase, To};
-use crate::call::CallKey;
+use crate::call::{CallKey, State};
 use crate::engine::{Engine, Role};
 use crate::event::Side;
 use crate::flow::start::Mode;
@@ -47,6 +47,13 @@ struct Referral {
 impl Engine {
     /// A party's phone asks us to call somebody in its place.
     pub(crate) fn on_phone_refer(&mut self, now: Instant, key: CallKey, side: Side, leg: LegId) {
+        // Its phone has answered, or was answered, and believes to talk. The other one is about to.
+        if let Some(call) = self.calls.get_mut(&key)
+            && matches!(call.state, State::Answered | State::Joining { .. })
+        {
+            call.referred[side as usize] = true;
+            return;
+        }
         let Some((request, source)) = self.ua.referred(leg) else { return };
         let request = request.clone();
         match self.referral(key, side, &request, source) {
@@ -57,6 +64,17 @@ impl Engine {
                 let (goes, asked_by) = (side.other(), AskedBy::Phone(leg));
                 let key = self.add_transfer(key, goes, to, asked_by, Mode::Bridge, headers);
                 self.begin_transfer(now, key);
+            }
+        }
+    }
+
+    /// Both talk: what their phones asked for before is looked at.
+    pub(crate) fn on_early_refers(&mut self, now: Instant, key: CallKey) {
+        for side in [Side::Caller, Side::Callee] {
+            let Some(call) = self.calls.get_mut(&key) else { return };
+            let was_referred = std::mem::take(&mut call.referred[side as usize]);
+            if let Some(leg) = call.leg(side).filter(|_| was_referred) {
+                self.on_phone_refer(now, key, side, leg);
             }
         }
     }
