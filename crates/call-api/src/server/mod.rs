@@ -84,10 +84,18 @@ impl Server {
         let entered = self
             .may_enter(headers)
             .and_then(|()| self.door.access.enter(headers, uri, peer.address, limits));
-        entered.inspect_err(|denied| {
-            tracing::warn!(peer = %peer.address, error = %denied.error, "client refused");
-            audit::denied(peer.address, &denied.error);
-        })
+        entered.inspect_err(|denied| refused(peer, denied))
+    }
+
+    /// Whether a client that was let in would be let in again, now that its request is here.
+    fn stay(&self, peer: &Peer, principal: &Principal) -> Result<(), Denied> {
+        if self.door.access.hold(principal) {
+            return Ok(());
+        }
+        let message = "the token was changed or withdrawn";
+        let denied = Denied::new(StatusCode::UNAUTHORIZED, ErrorKind::AuthFailed, message);
+        refused(peer, &denied);
+        Err(denied)
     }
 
     /// What is asked of everybody.
@@ -112,6 +120,11 @@ impl Server {
         // The sender lives as long as the server.
         drop(self.commands.phase.clone().wait_for(|phase| *phase == Phase::Closing).await);
     }
+}
+
+fn refused(peer: &Peer, denied: &Denied) {
+    tracing::warn!(peer = %peer.address, error = %denied.error, "client refused");
+    audit::denied(peer.address, &denied.error);
 }
 
 /// The other end of an HTTP connection, and its place among the connections that are allowed.
