@@ -251,8 +251,12 @@ async fn a_client_that_closes_its_sending_side_has_left_and_its_command_runs_on(
     );
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all((head + &body).as_bytes()).await.unwrap();
-    stream.shutdown().await.unwrap();
     let mut answer = String::new();
+    let mut stream = BufReader::new(stream);
+    while !answer.contains("Started") {
+        timeout(DEADLINE, stream.read_line(&mut answer)).await.expect("a reply").unwrap();
+    }
+    stream.shutdown().await.unwrap();
     timeout(DEADLINE, stream.read_to_string(&mut answer)).await.expect("an end").unwrap();
     assert!(!answer.contains("Ended"), "{answer}");
     server.backend.release();
