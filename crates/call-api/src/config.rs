@@ -12,7 +12,7 @@ mod mi;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -196,6 +196,33 @@ impl Default for WsServer {
             tls_certificate: None,
             tls_key: None,
         }
+    }
+}
+
+impl WsServer {
+    /// A path under that of the WebSocket.
+    #[must_use]
+    pub fn under(&self, name: &str) -> String {
+        format!("{}/{name}", self.http_path.trim_end_matches('/'))
+    }
+
+    /// Where clients find it, as `host:port`: an address for all of this machine's is shown as
+    /// `localhost`, as is the usual one.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let Self { host, port, .. } = self;
+        match host.parse() {
+            Ok(IpAddr::V4(Ipv4Addr::LOCALHOST | Ipv4Addr::UNSPECIFIED))
+            | Ok(IpAddr::V6(Ipv6Addr::UNSPECIFIED)) => format!("localhost:{port}"),
+            Ok(IpAddr::V6(address)) => format!("[{address}]:{port}"),
+            Ok(IpAddr::V4(_)) | Err(_) => format!("{host}:{port}"),
+        }
+    }
+
+    /// `ws` or, with a certificate, `wss`.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.tls_certificate.is_some() { "wss" } else { "ws" }
     }
 }
 

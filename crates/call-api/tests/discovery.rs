@@ -14,12 +14,13 @@ use std::path::PathBuf;
 use call_api::api::Command;
 use call_api::backend::fake::Fake;
 use call_api::backend::{Backend, Outcome, Progress};
+use call_api::config::WsServer;
 use call_api::server::discovery::Discovery;
 use expect_test::expect_file;
 use serde_json::Value;
 
 fn discovery() -> Discovery {
-    Discovery::new(&Fake::default())
+    Discovery::new(&Fake::default(), &WsServer::default())
 }
 
 fn pretty(document: &Value) -> String {
@@ -72,10 +73,41 @@ fn a_document_says_what_its_backend_cannot_do() {
             (method == "CallHold").then_some("it cannot hold")
         }
     }
-    let methods = Discovery::new(&Deaf).openrpc["methods"].clone();
+    let methods = Discovery::new(&Deaf, &WsServer::default()).openrpc["methods"].clone();
     let lacking =
         methods.as_array().unwrap().iter().filter(|method| !method["x-unsupported"].is_null());
     let lacking: Vec<_> =
         lacking.map(|method| (&method["name"], &method["x-unsupported"])).collect();
     assert_eq!(lacking, [(&Value::from("CallHold"), &Value::from("it cannot hold"))]);
+}
+
+#[test]
+fn the_documents_say_where_the_server_is_reached() {
+    let places = |host: &str, path: &str, tls: Option<&str>| {
+        let (host, http_path) = (host.to_owned(), path.to_owned());
+        let tls_certificate = tls.map(PathBuf::from);
+        let place = WsServer { host, http_path, tls_certificate, ..WsServer::default() };
+        let Discovery { openrpc, asyncapi } = Discovery::new(&Fake::default(), &place);
+        let server = &asyncapi["servers"]["default"];
+        [
+            &openrpc["servers"][0]["url"],
+            &openrpc["servers"][1]["url"],
+            &server["protocol"],
+            &server["host"],
+            &asyncapi["channels"]["v2"]["address"],
+        ]
+        .map(|place| place.as_str().unwrap().to_owned())
+    };
+    assert_eq!(
+        places("pbx.example.com", "/calls", Some("chain.pem")),
+        [
+            "wss://pbx.example.com:5059/calls",
+            "wss://pbx.example.com:5059/calls/v1",
+            "wss",
+            "pbx.example.com:5059",
+            "/calls/v2"
+        ]
+    );
+    assert_eq!(places("::1", "/", None)[..2], ["ws://[::1]:5059/", "ws://[::1]:5059/v1"]);
+    assert_eq!(places("0.0.0.0", "/calls", None)[3], "localhost:5059");
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use call_api::api::{self, ErrorKind, Invocation};
 use call_api::backend::embedded::{Embedded, Settings, Udp};
-use call_api::config::{Config, Keep, Limits, SipListen};
+use call_api::config::{Config, Keep, Limits, SipListen, WsServer};
 use call_api::server::Phase;
 use call_api::server::access::token::Tokens;
 use call_api::server::commands::Commands;
@@ -241,7 +241,7 @@ impl Lab {
         let settings = Settings::default();
         let backend = Arc::new(Embedded::start(udp, settings, journal.clone()).unwrap());
         let (phase, follow) = watch::channel(Phase::Serving);
-        let schemas = Schemas::new(&Discovery::new(&*backend));
+        let schemas = Schemas::new(&Discovery::new(&*backend, &WsServer::default()));
         let commands = Arc::new(Commands::new(backend, journal, &Limits::default(), follow));
         let (outbox, outgoing) = Outbox::channel(1 << 20);
         let mut addresses = Vec::new();

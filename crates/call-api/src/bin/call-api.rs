@@ -127,6 +127,7 @@ async fn serve(loaded: &Loaded) -> io::Result<()> {
     }
     let listener = server::bind(&config.ws_server).await?;
     let shutdown = stop_signal()?;
+    let reload = reload_on_hangup(listener.door())?;
     let journal = Journal::start(&config.journal).await?;
     let backend = backend::connect(config, journal.clone()).await?;
     let address = listener.local_addr()?;
@@ -134,7 +135,6 @@ async fn serve(loaded: &Loaded) -> io::Result<()> {
     tracing::info!("clients: {}://{address}{}", listener.scheme(), config.ws_server.http_path);
     tracing::info!("access: {}", access_line(&listener));
     tracing::info!("{}", calls_line(config));
-    let reload = reload_on_hangup(listener.door())?;
     let service = systemd::ready();
     let shutdown = async {
         shutdown.await;

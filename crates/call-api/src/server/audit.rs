@@ -81,7 +81,21 @@ fn write(principal: &Principal, what: &'static str, more: Value, outcome: &str) 
     let peer = principal.peer().map(|peer| peer.to_string());
     let entry = Entry { time, peer, token: owner.name(), what, more, outcome };
     let line = serde_json::to_string(&entry).expect("an entry is strings and maps of them");
-    tracing::info!(target: TARGET, "{line}");
+    tracing::info!(target: TARGET, "{}", printable(&line));
+}
+
+/// The same JSON without the characters that JSON lets through and terminals, or those who read line by
+/// line, do not: a phone may say why it refuses in any.
+fn printable(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+            text += &format!("\\u{:04x}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+    }
+    text
 }
 
 /// The parameters that matter.

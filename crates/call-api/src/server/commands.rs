@@ -17,7 +17,7 @@ use super::journal::{CommandRecord, Journal};
 use super::retries::{Fingerprint, Retries, Seen};
 use crate::api::{CallId, Command, CommandId, ErrorKind, Invocation, RequestError, Subject};
 use crate::backend::Backend;
-use crate::config::Limits;
+use crate::config::{Limits, WsServer};
 
 /// Why a command with a `cmd_id` of its own does not begin when the journal's disk has failed: after a
 /// restart a retry of it would be taken for another command.
@@ -48,6 +48,8 @@ pub struct Commands {
     pub(super) limits: Limits,
     /// Followed by every running command.
     pub(super) phase: watch::Receiver<Phase>,
+    /// Where clients come to.
+    ws_server: WsServer,
     /// What the API is, once somebody has asked.
     discovery: OnceLock<Discovery>,
     /// How many have started and not ended.
@@ -93,12 +95,18 @@ impl Commands {
         let now = (Instant::now(), SystemTime::now());
         let retries = Mutex::new(Retries::restored(journal.remembered(), now));
         let (shared, discovery) = (Shared::default(), OnceLock::new());
-        Self { backend, journal, shared, limits, phase, discovery, running, retries }
+        let ws_server = WsServer::default();
+        Self { backend, journal, shared, limits, phase, ws_server, discovery, running, retries }
+    }
+
+    /// The same, for clients who come there.
+    pub(super) fn reached_at(self, ws_server: WsServer) -> Self {
+        Self { ws_server, ..self }
     }
 
     /// What the API is.
     pub(super) fn discovery(&self) -> &Discovery {
-        self.discovery.get_or_init(|| Discovery::new(&*self.backend))
+        self.discovery.get_or_init(|| Discovery::new(&*self.backend, &self.ws_server))
     }
 
     /// How many commands have started and not ended.

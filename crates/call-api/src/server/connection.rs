@@ -133,10 +133,10 @@ impl Connection {
                 false => self.outbox.push(reply, number),
             }
         }
-        for (subscription, from) in begun.subscriptions {
+        for (subscription, beginning) in begun.subscriptions {
             let (commands, outbox) = (Arc::clone(&self.commands), self.outbox.clone());
             let reader = (self.principal.clone(), self.dialect);
-            tokio::spawn(subscription.run(reader, commands, outbox, from).in_current_span());
+            tokio::spawn(subscription.run(reader, commands, outbox, beginning).in_current_span());
         }
         for start in begun.starts {
             let span = tracing::info_span!("command", cmd_id = %start.command.cmd_id, method = start.invocation.command.name());

@@ -12,8 +12,9 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
 use crate::backend::Backend;
+use crate::config::WsServer;
 
-/// Both documents, as they are for one backend.
+/// Both documents, as they are for one backend, reached at one place.
 #[derive(Debug)]
 pub struct Discovery {
     /// The result of `rpc.discover`, and `/openrpc.json`.
@@ -23,10 +24,13 @@ pub struct Discovery {
 }
 
 impl Discovery {
-    /// Says what this backend supports.
+    /// Says what this backend supports, and where.
     #[must_use]
-    pub fn new(backend: &dyn Backend) -> Self {
-        Self { openrpc: openrpc::document(backend), asyncapi: asyncapi::document() }
+    pub fn new(backend: &dyn Backend, ws_server: &WsServer) -> Self {
+        Self {
+            openrpc: openrpc::document(backend, ws_server),
+            asyncapi: asyncapi::document(ws_server),
+        }
     }
 }
 

@@ -70,13 +70,17 @@ pub(super) async fn post(
 ) -> Response {
     let response = match server.enter(&peer, &uri, &headers) {
         Err(denied) => denied.into_response(),
-        Ok((principal, place)) => match read(body, &server.commands.limits).await {
-            Err(denied) => denied.into_response(),
-            Ok(text) => {
-                let form = (Form::wanted(&headers), dialect);
-                answer(&text, form, principal, place, &server).await
+        Ok((principal, place)) => {
+            let read = read(body, &server.commands.limits).await;
+            // A body may take its time, and a token be withdrawn in it.
+            match read.and_then(|text| server.stay(&peer, &principal).map(|()| text)) {
+                Err(denied) => denied.into_response(),
+                Ok(text) => {
+                    let form = (Form::wanted(&headers), dialect);
+                    answer(&text, form, principal, place, &server).await
+                }
             }
-        },
+        }
     };
     ([(CACHE_CONTROL, "no-store")], response).into_response()
 }

@@ -84,10 +84,18 @@ impl Server {
         let entered = self
             .may_enter(headers)
             .and_then(|()| self.door.access.enter(headers, uri, peer.address, limits));
-        entered.inspect_err(|denied| {
-            tracing::warn!(peer = %peer.address, error = %denied.error, "client refused");
-            audit::denied(peer.address, &denied.error);
-        })
+        entered.inspect_err(|denied| refused(peer, denied))
+    }
+
+    /// Whether a client that was let in would be let in again, now that its request is here.
+    fn stay(&self, peer: &Peer, principal: &Principal) -> Result<(), Denied> {
+        if self.door.access.hold(principal) {
+            return Ok(());
+        }
+        let message = "the token was changed or withdrawn";
+        let denied = Denied::new(StatusCode::UNAUTHORIZED, ErrorKind::AuthFailed, message);
+        refused(peer, &denied);
+        Err(denied)
     }
 
     /// What is asked of everybody.
@@ -114,6 +122,11 @@ impl Server {
     }
 }
 
+fn refused(peer: &Peer, denied: &Denied) {
+    tracing::warn!(peer = %peer.address, error = %denied.error, "client refused");
+    audit::denied(peer.address, &denied.error);
+}
+
 /// The other end of an HTTP connection, and its place among the connections that are allowed.
 #[derive(Clone)]
 struct Peer {
@@ -131,7 +144,10 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let (phase, follow) = watch::channel(Phase::Serving);
-    let commands = Arc::new(Commands::new(backend, journal, &config.limits, follow));
+    let port = listener.local_addr().map_or(config.ws_server.port, |address| address.port());
+    let ws_server = WsServer { port, ..config.ws_server.clone() };
+    let commands = Commands::new(backend, journal, &config.limits, follow).reached_at(ws_server);
+    let commands = Arc::new(commands);
     let server = Arc::new(Server {
         commands: Arc::clone(&commands),
         door: listener.door(),
@@ -179,17 +195,15 @@ async fn stop(
 }
 
 fn router(ws_server: &WsServer, server: Arc<Server>) -> Router {
-    let http_path = ws_server.http_path.as_str();
-    let under = |name| format!("{}/{name}", http_path.trim_end_matches('/'));
     let api = |dialect: Dialect| {
         let api: MethodRouter<_> = get(ws::upgrade).post(http::post).layer(Extension(dialect));
         api.layer(http::cross_origin(&server))
     };
     let [healthz, readyz, openrpc_json, asyncapi_json] = TAKEN_PATHS;
     Router::new()
-        .route(http_path, api(ws_server.dialect))
-        .route(&under("v1"), api(Dialect::V1))
-        .route(&under("v2"), api(Dialect::V2))
+        .route(&ws_server.http_path, api(ws_server.dialect))
+        .route(&ws_server.under("v1"), api(Dialect::V1))
+        .route(&ws_server.under("v2"), api(Dialect::V2))
         .route(healthz, get(async || "ok\n"))
         .route(readyz, get(ready))
         .route(openrpc_json, get(openrpc))

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::connection::{Connection, Start};
 use super::dialect::{CallShown, Calls, Registrations, Subscribed, Unsubscribed};
 use super::journal::{CallRecord, Found, Snapshot};
-use super::subscriptions::Subscription;
+use super::subscriptions::{Beginning, Subscription};
 use crate::api::jsonrpc::{self, RequestId};
 use crate::api::{CallId, ErrorKind, Filter, Query, RequestError, Subscribe};
 
@@ -15,12 +15,14 @@ use crate::api::{CallId, ErrorKind, Filter, Query, RequestError, Subscribe};
 /// Otherwise a small batch could ask for any amount of memory.
 const LISTED: usize = 10_000;
 
+/// How many calls take as much room as the description of the API.
+const DESCRIPTION: usize = 100;
+
 /// What one message has begun, and what may begin once its reply is on its way.
 #[derive(Default)]
 pub(super) struct Begun {
     pub(super) starts: Vec<Start>,
-    /// Each with the number of the event it goes on from.
-    pub(super) subscriptions: Vec<(Subscription, u64)>,
+    pub(super) subscriptions: Vec<(Subscription, Beginning)>,
     listed: usize,
 }
 
@@ -54,7 +56,11 @@ impl Connection {
                 open.close(&name)?;
                 Ok(reply(id, &Unsubscribed::new(&name)))
             }
-            Query::Discover => Ok(reply(id, &self.commands.discovery().openrpc)),
+            Query::Discover => {
+                begun.may_list()?;
+                begun.listed += DESCRIPTION;
+                Ok(reply(id, &self.commands.discovery().openrpc))
+            }
         }
     }
 
@@ -101,9 +107,9 @@ impl Connection {
             }
         }
         begun.listed += opening.snapshot.len();
-        let from = opening.cursor.number;
+        let beginning = Beginning { from: opening.cursor.number, gap: opening.gap };
         let reply = reply(id, &Subscribed::new(&subscription.name, opening));
-        begun.subscriptions.push((subscription, from));
+        begun.subscriptions.push((subscription, beginning));
         Ok(reply)
     }
 }
@@ -118,7 +124,7 @@ impl Begun {
         if self.listed <= LISTED {
             return Ok(());
         }
-        let message = "too long a list for one batch: ask for the next one on its own";
+        let message = "too long an answer for one batch: ask for the rest on its own";
         Err(RequestError::new(ErrorKind::RateLimited, message))
     }
 }

@@ -5,7 +5,7 @@
 //! connections: the retry usually comes over a new one. The journal keeps the ids, too, so that they
 //! are remembered after a restart; when its disk has failed no further ids are taken.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,9 @@ pub const RETENTION: Duration = Duration::from_secs(2 * 3600);
 /// is refused: forgetting an old one early would break the promise to somebody else.
 pub const BOUND: usize = 100_000;
 
+/// The most that are remembered of one token: a client that goes wrong leaves room for the others.
+pub const SHARE: usize = BOUND / 2;
+
 /// The remembered ids.
 #[derive(Debug, Default)]
 pub struct Retries {
@@ -34,6 +37,8 @@ pub struct Retries {
     seen: BTreeMap<Key, Entry>,
     /// The same ids and until when they are remembered, oldest first.
     order: VecDeque<(Instant, Key)>,
+    /// How many of them are whose.
+    held: HashMap<Owner, usize>,
 }
 
 #[derive(Debug)]
@@ -123,7 +128,7 @@ impl Retries {
         match self.seen.get(key) {
             Some(entry) if entry.fingerprint == *fingerprint => Seen::Same,
             Some(_) => Seen::Other,
-            None if self.seen.len() >= BOUND => Seen::Full,
+            None if self.seen.len() >= BOUND || self.has_its_share(&key.1) => Seen::Full,
             None => Seen::Never,
         }
     }
@@ -142,7 +147,12 @@ impl Retries {
         named.filter(|((_, owner), _)| wanted(owner)).map(|(_, entry)| entry.begun).min()
     }
 
+    fn has_its_share(&self, owner: &Owner) -> bool {
+        owner.name().is_some() && self.held.get(owner).is_some_and(|held| *held >= SHARE)
+    }
+
     fn enter(&mut self, until: Instant, key: Key, fingerprint: Fingerprint, begun: u64) {
+        *self.held.entry(key.1.clone()).or_default() += 1;
         self.order.push_back((until, key.clone()));
         self.seen.insert(key, Entry { fingerprint, begun });
     }
@@ -150,6 +160,9 @@ impl Retries {
     fn forget(&mut self, now: Instant) {
         while let Some((_, key)) = self.order.pop_front_if(|(until, _)| *until <= now) {
             self.seen.remove(&key);
+            if let Some(held) = self.held.get_mut(&key.1) {
+                *held -= 1;
+            }
         }
     }
 }
@@ -266,6 +279,23 @@ mod tests {
         assert_eq!(retries.look_up(late, &id, &end("b")), Seen::Other);
         assert_eq!(retries.look_up(start + RETENTION, &id, &end("a")), Seen::Never);
         assert!(retries.seen.is_empty() && retries.order.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_token_leaves_room_for_the_ids_of_others() {
+        let mut retries = Retries::default();
+        let (start, command) = (Instant::now(), end("a"));
+        let owner = |name: &str| serde_json::from_value::<Owner>(json!(name)).unwrap();
+        let id =
+            |number: usize, name| (CommandId::parse(&format!("id-{number}")).unwrap(), owner(name));
+        for number in 0..SHARE {
+            retries.remember(start, id(number, "wild"), command.clone(), 1);
+        }
+        assert_eq!(retries.look_up(start, &id(SHARE, "wild"), &command), Seen::Full);
+        assert_eq!(retries.look_up(start, &id(0, "wild"), &command), Seen::Same);
+        assert_eq!(retries.look_up(start, &id(0, "shop"), &command), Seen::Never);
+        let later = start + RETENTION;
+        assert_eq!(retries.look_up(later, &id(SHARE, "wild"), &command), Seen::Never);
     }
 
     #[tokio::test(start_paused = true)]

@@ -36,6 +36,15 @@ struct Handle {
     _stop: oneshot::Sender<()>,
 }
 
+/// Where a subscription begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Beginning {
+    /// The number of the event it goes on from.
+    pub(super) from: u64,
+    /// Its client was told that events before the first it reads may be missing.
+    pub(super) gap: bool,
+}
+
 /// A subscription that was granted and has not begun.
 pub(super) struct Subscription {
     pub(super) name: String,
@@ -80,14 +89,14 @@ impl Subscriptions {
 }
 
 impl Subscription {
-    /// Tells everything after event number `from` that the client may see, until it is closed or its
-    /// client is gone.
+    /// Tells everything after its beginning that the client may see, until it is closed or its client
+    /// is gone.
     pub(super) async fn run(
         mut self,
         (principal, dialect): (Principal, Dialect),
         commands: Arc<Commands>,
         outbox: Outbox,
-        from: u64,
+        Beginning { from, gap }: Beginning,
     ) {
         let Commands { journal, shared, .. } = &*commands;
         let (mut news, mut told, mut read) = (journal.news(), from, from);
@@ -95,6 +104,13 @@ impl Subscription {
             news.mark_unchanged();
             let Some(Chunk { records, up_to }) = journal.after(read, &self.filter, BATCH).await
             else {
+                let kept = journal.dropped();
+                // What went since the reply belongs to the gap that it told of. Not where there is a
+                // snapshot: that is true at its cursor only.
+                if matches!(self.filter, Filter::Command(_)) && gap && told == from && kept > read {
+                    read = kept;
+                    continue;
+                }
                 tracing::info!("a subscription fell behind the journal: the client is cut off");
                 return outbox.cut();
             };

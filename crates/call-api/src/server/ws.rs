@@ -13,7 +13,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
-use axum::http::header::{CONNECTION, UPGRADE};
+use axum::http::header::{CONNECTION, SEC_WEBSOCKET_VERSION, UPGRADE};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{SplitSink, SplitStream};
@@ -68,6 +68,10 @@ pub(super) async fn upgrade(
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade,
         Err(_) if !headers.contains_key(UPGRADE) => return no_upgrade(),
+        Err(rejection @ WebSocketUpgradeRejection::InvalidWebSocketVersionHeader(_)) => {
+            // RFC 6455 §4.4: which one would do.
+            return ([(SEC_WEBSOCKET_VERSION, "13")], rejection).into_response();
+        }
         Err(rejection) => return rejection.into_response(),
     };
     let (principal, place) = match server.enter(&peer, &uri, &headers) {

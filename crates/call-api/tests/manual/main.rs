@@ -8,7 +8,7 @@
 
 use call_api::api::ErrorKind;
 use call_api::backend::fake::Fake;
-use call_api::config::Config;
+use call_api::config::{Config, WsServer};
 use call_api::server::discovery::Discovery;
 use expect_test::expect_file;
 use schemars::SchemaGenerator;
@@ -49,7 +49,8 @@ struct Manual {
 
 impl Manual {
     fn new() -> Self {
-        let Discovery { openrpc, asyncapi } = Discovery::new(&Fake::default());
+        let Discovery { openrpc, asyncapi } =
+            Discovery::new(&Fake::default(), &WsServer::default());
         let methods = openrpc["methods"].as_array().unwrap().clone();
         let schemas = [openrpc, asyncapi].map(|document| document["components"]["schemas"].clone());
         Self { methods, schemas: schemas.to_vec() }

@@ -361,6 +361,11 @@ impl Phone {
     }
 
     async fn ring(&self) -> SocketAddr {
+        self.answer("180 Ringing").await
+    }
+
+    /// Answers the next INVITE with this.
+    async fn answer(&self, status: &str) -> SocketAddr {
         let (invite, server) = self.hear("INVITE ").await;
         let copied = ["Via:", "From:", "To:", "Call-ID:", "CSeq:"];
         let lines = invite.lines().filter(|line| copied.iter().any(|name| line.starts_with(name)));
@@ -368,11 +373,9 @@ impl Phone {
             true => format!("{line};tag=1\r\n"),
             false => format!("{line}\r\n"),
         });
-        let ringing = format!(
-            "SIP/2.0 180 Ringing\r\n{}Content-Length: 0\r\n\r\n",
-            headers.collect::<String>()
-        );
-        self.0.send_to(ringing.as_bytes(), server).await.unwrap();
+        let answer =
+            format!("SIP/2.0 {status}\r\n{}Content-Length: 0\r\n\r\n", headers.collect::<String>());
+        self.0.send_to(answer.as_bytes(), server).await.unwrap();
         server
     }
 }

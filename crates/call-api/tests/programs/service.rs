@@ -123,6 +123,31 @@ async fn a_token_is_made_by_a_command_and_its_commands_are_in_the_audit_log() {
 }
 
 #[tokio::test]
+async fn an_audit_entry_is_a_line_of_json_whatever_a_phone_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let audit = directory.path().join("audit.log");
+    let (_directory, file) =
+        configured(&format!("{FREE_PORTS}log:\n  audit_path: {}\n", audit.display()));
+    let mut server = Server::start(&file);
+    let url = server.logs("clients: ").await;
+    let phone = Phone(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    let uri = format!("sip:alice@{}", phone.0.local_addr().unwrap());
+    let params = format!(r#"{{"caller": "{uri}", "callee": "{uri}"}}"#);
+    let reason = "Bu\u{9b}sy\u{7f} \u{2028}Here";
+    let (args, refusal) =
+        (["-url", &url, "-method", "CallStart", "-params", &params], format!("486 {reason}"));
+    let (output, _) = tokio::join!(client(&args), phone.answer(&refusal));
+    assert_eq!(output.status.code(), Some(1));
+    server.signal("-TERM").await;
+    assert_eq!(server.stopped().await, Some(0));
+    let log = std::fs::read_to_string(audit).unwrap();
+    let entries: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let end = entries.iter().find(|entry| entry["what"] == "end").unwrap();
+    assert_eq!(end["message"], format!("caller: 486 {reason}"));
+    assert!(!log.contains(|c: char| c.is_control() && c != '\n'), "{log:?}");
+}
+
+#[tokio::test]
 async fn tokens_are_read_again_on_hangup() {
     let directory = tempfile::tempdir().unwrap();
     let (tokens, file) = (directory.path().join("tokens.yml"), directory.path().join("c.yml"));

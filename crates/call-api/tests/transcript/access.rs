@@ -176,6 +176,31 @@ async fn a_call_of_others_is_as_if_it_were_not_there() {
 }
 
 #[tokio::test]
+async fn an_attended_transfer_goes_to_those_only_that_the_patterns_name() {
+    let server = Client::new();
+    server.journal.call(between("1", "sip:desk@shop", "sip:x@far"));
+    server.journal.call(between("2", "sip:desk@shop", "sip:y@far"));
+    let mut entry = granted(&[Scope::Control]);
+    (entry.parties, entry.destinations) = (only("*@shop"), only("*@shop"));
+    let mut shop = Holder::new(&server, "shop", &entry);
+    let to = |leg_b: &str, destination: Option<&str>| {
+        json!({"callid_a": "1", "leg_a": "callee", "callid_b": "2", "leg_b": leg_b,
+               "destination": destination})
+    };
+    for (leg_b, destination, expected) in [
+        ("caller", None, "Started"),
+        ("caller", Some("sip:desk@shop"), "Started"),
+        ("caller", Some("sip:y@far"), "forbidden"),
+        ("callee", None, "forbidden"),
+        // A bridge goes to the party, whatever is said.
+        ("callee", Some("sip:desk@shop"), "forbidden"),
+    ] {
+        let params = to(leg_b, destination);
+        assert_eq!(shop.ask("CallAttendedTransfer", &params), expected, "{params}");
+    }
+}
+
+#[tokio::test]
 async fn a_call_that_is_being_set_up_can_be_ended_by_whoever_starts_it() {
     let server = Client::new();
     let mut entry = granted(&[Scope::Control]);
@@ -337,7 +362,7 @@ impl Watched {
         // Whoever is bound to nobody's calls may name any; the backend then says that there is none.
         let is_free = self.entry.parties.is_none() && self.entry.callers.is_none();
         let sees =
-            || is_free || calls.get(text("callid")).is_some_and(|parties| self.sees(parties));
+            |name: &str| is_free || calls.get(text(name)).is_some_and(|parties| self.sees(parties));
         let to = self.entry.destinations.as_ref().or(self.entry.callees.as_ref());
         match method {
             "CallStart" => {
@@ -346,9 +371,16 @@ impl Watched {
                     && names(self.entry.callees.as_ref(), text("callee"))
             }
             "CallBlindTransfer" => {
-                self.has(Scope::Control) && sees() && names(to, text("destination"))
+                self.has(Scope::Control) && sees("callid") && names(to, text("destination"))
             }
-            "CallHold" => self.has(Scope::Control) && sees(),
+            "CallAttendedTransfer" => {
+                let target = calls.get(text("callid_b")).map(|[_, callee]| callee);
+                self.has(Scope::Control)
+                    && sees("callid_a")
+                    && sees("callid_b")
+                    && (to.is_none() || target.is_some_and(|target| names(to, target)))
+            }
+            "CallHold" => self.has(Scope::Control) && sees("callid"),
             "CallList" => self.has(Scope::Watch),
             _ => true,
         }
@@ -390,16 +422,21 @@ impl Trial {
             "CallStart",
             "CallStart",
             "CallBlindTransfer",
+            "CallAttendedTransfer",
             "CallHold",
             "CallList",
             "Echo",
         ]);
         let some: Vec<_> = self.calls.keys().map(String::as_str).collect();
-        let callid = if some.is_empty() { "none" } else { some[chance.below(some.len())] };
+        let mut callid = || if some.is_empty() { "none" } else { some[chance.below(some.len())] };
+        let (callid, callid_b) = (callid(), callid());
         let params = match method {
             "CallStart" => start(&chance.party(), &chance.party()),
             "CallBlindTransfer" => {
                 json!({"callid": callid, "leg": "caller", "destination": chance.party()})
+            }
+            "CallAttendedTransfer" => {
+                json!({"callid_a": callid, "leg_a": "caller", "callid_b": callid_b, "leg_b": "callee"})
             }
             "CallHold" => json!({"callid": callid}),
             _ => json!({}),
@@ -482,7 +519,7 @@ impl Watched {
             let calls = self.starting.len() + self.standing.len();
             assert!(within(calls, self.entry.calls), "too many calls: {what}");
         }
-        if matches!(method, "CallStart" | "CallBlindTransfer") {
+        if matches!(method, "CallStart" | "CallBlindTransfer" | "CallAttendedTransfer") {
             self.placed.push_back(now);
         }
     }

@@ -55,6 +55,18 @@ async fn a_batch_cannot_ask_for_any_amount_of_lists() {
 }
 
 #[tokio::test]
+async fn a_batch_cannot_ask_for_any_amount_of_descriptions() {
+    let mut client = Client::new();
+    let discover = json!({"jsonrpc": "2.0", "id": 1, "method": "rpc.discover"});
+    client.connection.receive(&json!(vec![discover; 1000]).to_string());
+    let replies = next(&mut client.outgoing).unwrap();
+    let (given, refused): (Vec<_>, Vec<_>) =
+        replies.as_array().unwrap().iter().partition(|reply| reply["result"].is_object());
+    assert!((1..200).contains(&given.len()), "{}", given.len());
+    assert_eq!(refused[0]["error"]["data"]["kind"], "rate_limited");
+}
+
+#[tokio::test]
 async fn a_list_longer_than_the_queue_arrives_and_holds_up_nothing() {
     let client = Client::new();
     for number in 0..500 {

@@ -277,6 +277,28 @@ async fn a_command_whose_first_notifications_are_gone_is_followed_with_a_gap() {
 }
 
 #[tokio::test]
+async fn a_command_is_followed_from_before_it_begins_also_when_the_journal_is_full() {
+    let mut client = Client::with_journal_of(2500, &Limits::default());
+    client.send(r#"{"jsonrpc":"2.0","id":1,"method":"CallStart","params":{"caller":"sip:alice@h","callee":"sip:bob@h"}}"#).await;
+    let mut watcher = client.another();
+    watcher.begin(
+        r#"{"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"filter":{"cmd_id":"later"}}}"#,
+    );
+    // What the subscription would read first is dropped before it reads.
+    client.journal.call(life("0a", "c").remove(0));
+    watcher.settle().await;
+    client.send(r#"{"jsonrpc":"2.0","id":2,"method":"Echo","params":{"cmd_id":"later"}}"#).await;
+    watcher.settle().await;
+    expect![[r#"
+        > {"jsonrpc":"2.0","id":1,"method":"Subscribe","params":{"filter":{"cmd_id":"later"}}}
+        < {"jsonrpc":"2.0","id":1,"result":{"subscription":"sub-1","cursor":"0000000a-2","gap":true}}
+        < {"jsonrpc":"2.0","method":"Event","params":{"cmd_id":"later","data":"REPLY","params":{"cmd_id":"later"},"time":"T","subscription":"sub-1","cursor":"0000000a-9","prev":"0000000a-2"}}
+        < {"jsonrpc":"2.0","method":"Ended","params":{"cmd_id":"later","subscription":"sub-1","cursor":"0000000a-10","prev":"0000000a-9"}}
+    "#]].assert_eq(&watcher.transcript);
+    assert!(!*watcher.outgoing.overflowed.borrow(), "it is not cut off");
+}
+
+#[tokio::test]
 async fn nothing_of_a_subscription_follows_its_end() {
     let mut client = Client::new();
     client.begin(SUBSCRIBE);

@@ -34,6 +34,12 @@ impl Tokens {
         token
     }
 
+    /// Takes a token out of the file.
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.lines.retain(|lines| !lines.starts_with(&format!("\"{name}\":")));
+        self.write();
+    }
+
     fn write(&self) {
         std::fs::write(self.file(), self.lines.concat()).unwrap();
     }
@@ -102,6 +108,18 @@ async fn a_client_shows_its_token_in_a_header() {
     assert_eq!(headers["www-authenticate"], "Bearer");
     assert_eq!(body["error"]["data"]["kind"], "auth_required");
     assert!(server.get("/healthz").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn where_no_token_is_asked_for_what_is_shown_is_not_looked_at() {
+    let server = TestServer::start().await;
+    let two = [bearer("callapi_00"), ("Authorization", "Basic YTpi".to_owned())];
+    for shown in [&two[..1], &two[1..], &two[..]] {
+        let (mut client, _) = connect(&server, "/call-api", shown).await.unwrap();
+        client.request("Echo", json!({})).await;
+        assert_eq!(client.until_ended().await, ["Started", "REPLY", "Ended"]);
+    }
+    assert_eq!(refusal(&server, "/call-api?token=x", &[]).await, (400, json!(-32600)));
 }
 
 #[tokio::test]

@@ -245,4 +245,7 @@ async fn a_handshake_is_answered_as_the_rfc_has_it() {
         let answer = handshake(change).await;
         assert!(answer.starts_with("http/1.1 4"), "{answer}");
     }
+    // §4.4: a client of another version is told which one would do.
+    let answer = handshake(changes[0]).await;
+    assert!(answer.contains("\r\nsec-websocket-version: 13\r\n"), "{answer}");
 }

@@ -240,6 +240,30 @@ async fn a_client_that_leaves_loses_its_stream_and_not_its_command() {
 }
 
 #[tokio::test]
+async fn a_client_that_closes_its_sending_side_has_left_and_its_command_runs_on() {
+    let server = TestServer::start().await;
+    let params = json!({"caller": "sip:alice@h", "callee": "sip:hang@h", "cmd_id": "order-7"});
+    let body = request("CallStart", params).to_string();
+    let head = format!(
+        "POST /call-api HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n\r\n",
+        server.address,
+        body.len()
+    );
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all((head + &body).as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let mut stream = BufReader::new(stream);
+    while !answer.contains("Started") {
+        timeout(DEADLINE, stream.read_line(&mut answer)).await.expect("a reply").unwrap();
+    }
+    stream.shutdown().await.unwrap();
+    timeout(DEADLINE, stream.read_to_string(&mut answer)).await.expect("an end").unwrap();
+    assert!(!answer.contains("Ended"), "{answer}");
+    server.backend.release();
+    ended(&server, "order-7").await;
+}
+
+#[tokio::test]
 async fn a_request_without_an_id_is_answered_with_nothing_and_runs() {
     let server = TestServer::start().await;
     let mut http = Http::to(&server).await;
@@ -414,6 +438,32 @@ async fn a_token_is_asked_for_and_counts_its_streams() {
     let mut http = Http::to(&server).await;
     let again = async { while http.post(&[bearer(&token)], &call("bob")).await.status() == 429 {} };
     timeout(DEADLINE, again).await.expect("a free place");
+}
+
+#[tokio::test]
+async fn a_token_that_is_withdrawn_while_a_body_comes_commands_nothing() {
+    let mut tokens = Tokens::new();
+    let (token, other) = (tokens.add("shop", |_| {}), tokens.add("other", |_| {}));
+    let server = tokens.server().await;
+    let body = request("Echo", json!({"cmd_id": "late"})).to_string();
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head = format!(
+        "POST /call-api HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\n\
+         Expect: 100-continue\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        server.address,
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    timeout(DEADLINE, stream.read_exact(&mut answer)).await.expect("let in").unwrap();
+    tokens.remove("shop");
+    server.door.reload().unwrap();
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    timeout(DEADLINE, stream.read_to_string(&mut answer)).await.expect("an answer").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("-32001"), "{answer}");
+    let answer = Http::to(&server).await.post(&[bearer(&other)], &request("Echo", json!({}))).await;
+    assert_eq!(answer.status(), 200);
 }
 
 #[tokio::test]

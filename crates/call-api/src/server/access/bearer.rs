@@ -69,13 +69,18 @@ impl IntoResponse for Denied {
     }
 }
 
-/// The token that a request shows, if any.
-pub(super) fn shown<'a>(headers: &'a HeaderMap, uri: &Uri) -> Result<Option<&'a str>, Denied> {
+/// Refuses a URL with a token in it.
+pub(super) fn check_url(uri: &Uri) -> Result<(), Denied> {
     if uri.query().is_some_and(tells_a_secret) {
         let message = "a token has no place in a URL, where it is written down on its way: take it for \
                        known to others, and show a new one as \"Authorization: Bearer TOKEN\"";
         return Err(Denied::new(StatusCode::BAD_REQUEST, ErrorKind::InvalidRequest, message));
     }
+    Ok(())
+}
+
+/// The token that a request shows, if any.
+pub(super) fn shown(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
     let mut shown = Vec::new();
     for value in headers.get_all(AUTHORIZATION) {
         let token = value.to_str().ok().and_then(|value| {
@@ -122,7 +127,7 @@ mod tests {
             let name: axum::http::HeaderName = name.parse().unwrap();
             map.append(name, value.parse().unwrap());
         }
-        let shown = shown(&map, &uri.parse().unwrap());
+        let shown = check_url(&uri.parse().unwrap()).and_then(|()| shown(&map));
         shown.map(|token| token.map(str::to_owned)).map_err(|denied| denied.error.kind)
     }
 

@@ -24,7 +24,7 @@ use self::token::{Scope, Token, Tokens, allow};
 pub(super) use self::{bearer::Denied, bearer::SUBPROTOCOL, usage::Connected, usage::Running};
 use super::journal::{CallRecord, Found, Journal, RegistrationRecord, What};
 use crate::api::{
-    CallId, CallStart, Command, ErrorKind, ExtraHeaders, Filter, Query, RequestError, SipUri,
+    CallId, CallStart, Command, ErrorKind, ExtraHeaders, Filter, Query, RequestError, Side, SipUri,
     Subscribe,
 };
 use crate::config::Limits;
@@ -89,16 +89,22 @@ impl Access {
         peer: SocketAddr,
         limits: &Limits,
     ) -> Result<(Principal, Option<Connected>), Denied> {
-        let shown = bearer::shown(headers, uri)?;
+        bearer::check_url(uri)?;
         if self.file.is_none() {
+            // Whatever it shows is meant for somebody on the way here.
             return Ok((Principal::from(peer), None));
         }
-        let shown = shown.ok_or_else(Denied::required)?;
+        let shown = bearer::shown(headers)?.ok_or_else(Denied::required)?;
         let token = self.tokens.borrow().find(shown).cloned().ok_or_else(Denied::unknown)?;
         let at_most = token.grants.connections.unwrap_or(limits.token_connections);
         let connected = token.usage.connect(at_most).ok_or_else(|| Denied::crowded(at_most))?;
         let principal = Principal { peer: Some(peer), ..Principal::holding(token, limits) };
         Ok((principal, Some(connected)))
+    }
+
+    /// Whether a client's token grants what it did.
+    pub(super) fn hold(&self, principal: &Principal) -> bool {
+        principal.token.as_ref().is_none_or(|token| self.tokens.borrow().hold(token))
     }
 
     /// Waits until a client's token is withdrawn, or grants something else than it did.
@@ -189,6 +195,7 @@ impl Principal {
                 self.may_change(&transfer.callid_a, journal)?;
                 self.may_change(&transfer.callid_b, journal)?;
                 transfer.destination.as_ref().map_or(Ok(()), |to| self.may_send_to(to))?;
+                self.may_send_to_party(&transfer.callid_b, transfer.leg_b, journal)?;
                 self.may_add(&transfer.headers)
             }
             Command::CallHold(hold) => self.may_change(&hold.callid, journal),
@@ -271,10 +278,36 @@ impl Principal {
     fn may_send_to(&self, destination: &SipUri) -> Result<(), RequestError> {
         match &self.token {
             Some(token) if !allow(token.grants.destinations.as_ref(), destination) => {
-                Err(forbidden("this token may not transfer calls to this destination".to_owned()))
+                Err(elsewhere())
             }
             _ => Ok(()),
         }
+    }
+
+    /// An attended transfer goes to a party of a call, whatever its destination says.
+    fn may_send_to_party(
+        &self,
+        callid: &CallId,
+        leg: Side,
+        journal: &Journal,
+    ) -> Result<(), RequestError> {
+        let destinations = self.token.as_ref().and_then(|token| token.grants.destinations.as_ref());
+        if destinations.is_none() {
+            return Ok(());
+        }
+        let calls = match journal.find(callid) {
+            Found::One(call) => vec![call],
+            Found::Several(ids) => ids.iter().filter_map(|id| journal.named(id)).collect(),
+            Found::None => return Err(RequestError::no_such_call()),
+        };
+        for call in calls {
+            let party = match leg {
+                Side::Caller => &call.call.caller,
+                Side::Callee => &call.call.callee,
+            };
+            party.uri.as_ref().map_or_else(|| Err(elsewhere()), |uri| self.may_send_to(uri))?;
+        }
+        Ok(())
     }
 
     /// A call that it does not see is answered like one that is not there.
@@ -296,6 +329,10 @@ impl Principal {
             false => Err(RequestError::no_such_call()),
         }
     }
+}
+
+fn elsewhere() -> RequestError {
+    forbidden("this token may not transfer calls to this destination".to_owned())
 }
 
 fn forbidden(message: String) -> RequestError {

@@ -4,6 +4,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use crate::api::Command;
+use crate::config::WsServer;
 use crate::server::dialect::{
     CallEventParams, CommandParams, EndedParams, ErrorParams, EventParams, Marked,
     RegistrationEventParams,
@@ -13,7 +14,7 @@ use crate::server::dialect::{
 type Messages = Map<String, Value>;
 
 /// The document.
-pub(super) fn document() -> Value {
+pub(super) fn document(ws_server: &WsServer) -> Value {
     let generator = &mut super::generator();
     let v1 = Messages::from_iter([
         message::<EventParams<'_>>("Event", "A command went on.", generator),
@@ -37,8 +38,8 @@ pub(super) fn document() -> Value {
             (name.clone(), json!({ "$ref": format!("#/components/messages/{name}") }))
         };
         json!({
-            "address": format!("/call-api/{name}"),
-            "description": "JSON-RPC 2.0; the requests and replies are described by /openrpc.json. /call-api itself speaks v1, unless ws_server.dialect is v2.",
+            "address": ws_server.under(name),
+            "description": format!("JSON-RPC 2.0; the requests and replies are described by /openrpc.json. {} itself speaks v1, unless ws_server.dialect is v2.", ws_server.http_path),
             "messages": messages.keys().chain(both.keys()).map(reference).collect::<Messages>(),
         })
     };
@@ -48,7 +49,7 @@ pub(super) fn document() -> Value {
         "asyncapi": "3.0.0",
         "info": super::info(),
         "defaultContentType": "application/json",
-        "servers": { "default": { "host": "localhost:5059", "protocol": "ws" } },
+        "servers": { "default": { "host": ws_server.authority(), "protocol": ws_server.scheme() } },
         "channels": { "v1": in_v1, "v2": in_v2 },
         "operations": { "tellInV1": operation("v1"), "tellInV2": operation("v2") },
         "components": {

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use crate::api::manual::{self, Entry, Parameter};
 use crate::api::{Command, ErrorKind};
 use crate::backend::Backend;
+use crate::config::WsServer;
 use crate::server::dialect::{CallShown, Calls, Registrations, Started, Subscribed, Unsubscribed};
 
 /// The document.
-pub(super) fn document(backend: &dyn Backend) -> Value {
+pub(super) fn document(backend: &dyn Backend, ws_server: &WsServer) -> Value {
     let mut generator = super::generator();
     let entries: Vec<Entry> = manual::commands(&mut generator)
         .into_iter()
@@ -17,13 +18,17 @@ pub(super) fn document(backend: &dyn Backend) -> Value {
         .collect();
     let methods: Vec<Value> =
         entries.into_iter().map(|entry| method(entry, backend, &mut generator)).collect();
+    let server = |name: &str, path: &str| {
+        let url = format!("{}://{}{path}", ws_server.scheme(), ws_server.authority());
+        json!({ "name": name, "url": url })
+    };
     json!({
         "openrpc": "1.3.2",
         "info": super::info(),
         "servers": [
-            { "name": "default", "url": "ws://localhost:5059/call-api" },
-            { "name": "v1", "url": "ws://localhost:5059/call-api/v1" },
-            { "name": "v2", "url": "ws://localhost:5059/call-api/v2" },
+            server("default", &ws_server.http_path),
+            server("v1", &ws_server.under("v1")),
+            server("v2", &ws_server.under("v2")),
         ],
         "methods": methods,
         "components": { "schemas": generator.take_definitions(true), "errors": errors() },

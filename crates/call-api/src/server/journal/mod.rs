@@ -277,6 +277,11 @@ impl Journal {
         self.book().last
     }
 
+    /// The number up to which events are not kept.
+    pub(super) fn dropped(&self) -> u64 {
+        self.book().dropped
+    }
+
     /// Waits until clients may be told of an event, and of what follows from it: until it is on disk
     /// and no crash can take it back. [`PATIENCE`] at the longest: then the disk is given up.
     pub async fn settled(&self, number: u64) {
