@@ -287,7 +287,7 @@ fn only_phones_that_are_trusted_send_others_elsewhere() {
 fn a_refer_that_comes_while_something_else_is_done_waits_for_another_time() {
     let world = play(|w| {
         let call = established(w);
-        w.blind(&call, Side::Callee, OTHER, engine::Mode::Bridge);
+        w.blind(&call, Side::Callee, OTHER, Mode::Bridge);
         w.refer(CALLER, w.call_of(CALLER), OTHER, None);
         w.run_until(1500);
         assert_eq!(reported(w, CALLER), [491]);
