@@ -275,14 +275,6 @@ impl Engine {
         step: Step,
     ) {
         let errand = errand.into();
-        let uri = match errand {
-            Errand::Start(command) => self.starts.get(&command).map(|start| start.uri(side).into()),
-            // All else of a transfer happens to the party that goes.
-            Errand::Transfer(key) => match step {
-                Step::CallStarted | Step::Ringing | Step::EarlyMedia => self.target_uri(key),
-                _ => None,
-            },
-        };
         let (command, provisional) = match errand {
             Errand::Start(command) => {
                 let Some(start) = self.starts.get_mut(&command) else { return };
@@ -300,6 +292,14 @@ impl Engine {
             }
             *provisional += 1;
         }
+        let uri = match errand {
+            Errand::Start(command) => self.starts.get(&command).map(|start| start.uri(side).into()),
+            // All else of a transfer happens to the party that goes.
+            Errand::Transfer(key) => match step {
+                Step::CallStarted | Step::Ringing | Step::EarlyMedia => self.target_uri(key),
+                _ => None,
+            },
+        };
         let progress = Progress { step, side, uri, call_id: call_id.clone() };
         self.report(Event::Progress(command, progress));
     }
@@ -501,11 +501,24 @@ impl Engine {
     pub(crate) fn bring_name(&mut self, key: CallKey, side: Side, call_id: Arc<str>) {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let new = Some(call_id).filter(|call_id| *call_id != call.call_id);
-        let old = std::mem::replace(&mut call.party(side).call_id, new.clone());
-        old.inspect(|old| self.forget_name(old, key));
-        if let Some(new) = new {
-            self.by_call_id.entry(new).or_default().push(key);
+        if call.party(side).call_id != new {
+            self.change_names(key, |call| call.party(side).call_id = new);
         }
+    }
+
+    /// Changes a call so that it is known by other Call-IDs.
+    pub(crate) fn change_names<T>(
+        &mut self,
+        key: CallKey,
+        change: impl FnOnce(&mut Call) -> T,
+    ) -> Option<T> {
+        let call = self.calls.get_mut(&key)?;
+        let old: Vec<_> = call.call_ids().cloned().collect();
+        let changed = change(call);
+        let new: Vec<_> = call.call_ids().cloned().collect();
+        old.iter().for_each(|call_id| self.forget_name(call_id, key));
+        new.into_iter().for_each(|call_id| self.by_call_id.entry(call_id).or_default().push(key));
+        Some(changed)
     }
 
     /// A call has this Call-ID no more.

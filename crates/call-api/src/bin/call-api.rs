@@ -132,7 +132,8 @@ async fn serve(loaded: &Loaded) -> io::Result<()> {
     let backend = backend::connect(config, journal.clone()).await?;
     let address = listener.local_addr()?;
     tracing::info!(file = ?loaded.file, changes = ?config.changes(), "configured");
-    tracing::info!("clients: {}://{address}{}", listener.scheme(), config.ws_server.http_path);
+    let ws_server = &config.ws_server;
+    tracing::info!("clients: {}://{address}{}", ws_server.scheme(), ws_server.http_path);
     tracing::info!("access: {}", access_line(&listener));
     tracing::info!("{}", calls_line(config));
     let service = systemd::ready();
@@ -256,7 +257,7 @@ async fn check(Loaded { config, file, warnings }: &Loaded) -> io::Result<()> {
     config.changes().iter().for_each(|change| println!("  {change}"));
     warnings.iter().for_each(|warning| println!("warning: {warning}"));
     let listener = server::bind(ws_server).await?;
-    let (scheme, address) = (listener.scheme(), listener.local_addr()?);
+    let (scheme, address) = (ws_server.scheme(), listener.local_addr()?);
     println!("clients: {scheme}://{address}{}", ws_server.http_path);
     println!("access: {}", access_line(&listener));
     journal::check(&config.journal)?;

@@ -37,12 +37,6 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// `ws` or `wss`.
-    #[must_use]
-    pub fn scheme(&self) -> &'static str {
-        if self.door.tls.is_some() { "wss" } else { "ws" }
-    }
-
     /// What clients are asked for.
     #[must_use]
     pub fn door(&self) -> Arc<Door> {

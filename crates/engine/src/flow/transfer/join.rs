@@ -252,16 +252,14 @@ impl Engine {
                 party
             }
         };
-        let Some(call) = self.calls.get_mut(&call_key) else { return };
-        let old: Vec<_> = call.call_ids().cloned().collect();
-        let party = Party { call_id: party.call_id.filter(|id| *id != call.call_id), ..party };
-        let released = call.replace(place, target, party, has);
-        call.transfer = None;
-        call.left = None;
-        let (made, new) = (call.call_id.clone(), call.call_ids().cloned().collect::<Vec<_>>());
-        old.iter().for_each(|call_id| self.forget_name(call_id, call_key));
-        new.into_iter()
-            .for_each(|call_id| self.by_call_id.entry(call_id).or_default().push(call_key));
+        let changed = self.change_names(call_key, |call| {
+            let call_id = party.call_id.filter(|call_id| *call_id != call.call_id);
+            call.transfer = None;
+            call.left = None;
+            let released = call.replace(place, target, Party { call_id, ..party }, has);
+            (released, call.call_id.clone())
+        });
+        let Some((released, made)) = changed else { return };
         self.set_role(target, call_key, place);
         self.tell(call_key, Change::Transferred(place));
         self.tell_held(call_key);
